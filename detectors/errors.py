@@ -1,0 +1,39 @@
+"""The root of the one error tree.
+
+It lives on the ground floor so that every floor can build on it. It holds the root and the three answers to "whose
+fault is it?"; the particular errors are declared by the floor that raises them. Every error carries its facts as
+attributes and a ``remedy``, and never a secret.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CompatError", "NetworkError", "PluginError", "UsageError"]
+
+
+class CompatError(Exception):
+    """Anything that this project raises on purpose.
+
+    Attributes:
+        message: What happened and to whom, one line.
+        remedy: What the reader can do about it, one line; empty when nothing is known to help.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+
+class PluginError(CompatError):
+    """The plugin is at fault: it failed, trapped, hung, or is not what it should be."""
+
+
+class NetworkError(CompatError):
+    """The network or the exchange at its other end is at fault."""
+
+
+class UsageError(CompatError):
+    """The caller is at fault: a wrong argument, key or configuration, or a missing permission."""
