@@ -1,1 +1,102 @@
-"""x."""
+"""Run legacy and generic datasource plugins through one interface.
+
+This is the only public import: everything a stream manager, a script or a test needs is here.
+"""
+
+from __future__ import annotations
+
+from adapters.contract import (
+    EventKind,
+    PluginInfo,
+    Stream,
+    StreamAdapter,
+    StreamData,
+    StreamEvent,
+    StreamKey,
+    StreamState,
+    StreamStats,
+)
+from adapters.errors import (
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    GuestStoppedError,
+    KeyFormatError,
+    NetworkDeniedError,
+    PluginCallError,
+    PluginProtocolError,
+    PluginTimeoutError,
+    PluginTrapError,
+    RestartsExhaustedError,
+    StreamRejectedError,
+    StreamUsageError,
+    UnknownExportError,
+    UnsupportedPluginError,
+)
+from adapters.net.policy import NetworkPolicy
+from adapters.net.socket import Connector, Socket, WebSocketConnector
+from adapters.observe import Crossing, Direction, Observer
+from adapters.runtime.watch import lingering_guests
+from adapters.settings import AdapterSettings, Backoff
+from compat.errors import SourceTakenError, SubscriberTooSlowError, UnknownSourceError
+from compat.manager import StreamManager
+from compat.plugin import Plugin, open_plugin
+from compat.subscription import Subscription
+from detectors.diagnostics import Diagnostic, Severity
+from detectors.errors import CompatError, NetworkError, PluginError, UsageError
+from detectors.report import DetectionError, ModuleReport, inspect
+from detectors.rules import PluginKind
+
+__all__ = [
+    "AdapterSettings",
+    "Backoff",
+    "CompatError",
+    "ConfigurationError",
+    "ConnectFailedError",
+    "ConnectionLostError",
+    "Connector",
+    "Crossing",
+    "DetectionError",
+    "Diagnostic",
+    "Direction",
+    "EventKind",
+    "GuestStoppedError",
+    "KeyFormatError",
+    "ModuleReport",
+    "NetworkDeniedError",
+    "NetworkError",
+    "NetworkPolicy",
+    "Observer",
+    "Plugin",
+    "PluginCallError",
+    "PluginError",
+    "PluginInfo",
+    "PluginKind",
+    "PluginProtocolError",
+    "PluginTimeoutError",
+    "PluginTrapError",
+    "RestartsExhaustedError",
+    "Severity",
+    "Socket",
+    "SourceTakenError",
+    "Stream",
+    "StreamAdapter",
+    "StreamData",
+    "StreamEvent",
+    "StreamKey",
+    "StreamManager",
+    "StreamRejectedError",
+    "StreamState",
+    "StreamStats",
+    "StreamUsageError",
+    "SubscriberTooSlowError",
+    "Subscription",
+    "UnknownExportError",
+    "UnknownSourceError",
+    "UnsupportedPluginError",
+    "UsageError",
+    "WebSocketConnector",
+    "inspect",
+    "lingering_guests",
+    "open_plugin",
+]

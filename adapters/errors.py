@@ -1,0 +1,265 @@
+"""The adapters' branch of the error tree.
+
+The first base class answers whose fault it is: ``PluginError``, ``NetworkError`` or ``UsageError``. Errors store their
+facts and build their text from them.
+"""
+
+from __future__ import annotations
+
+from detectors.errors import NetworkError, PluginError, UsageError
+
+__all__ = [
+    "ConfigurationError",
+    "ConnectFailedError",
+    "ConnectionLostError",
+    "GuestStoppedError",
+    "KeyFormatError",
+    "NetworkDeniedError",
+    "PluginCallError",
+    "PluginProtocolError",
+    "PluginTimeoutError",
+    "PluginTrapError",
+    "RestartsExhaustedError",
+    "StreamRejectedError",
+    "StreamUsageError",
+    "UnknownExportError",
+    "UnsupportedPluginError",
+]
+
+
+class PluginCallError(PluginError):
+    """A plugin's export reported a failure.
+
+    Attributes:
+        plugin: The plugin's name.
+        export: The export that failed.
+        code: Its return code.
+        reason: The plugin's own words; empty if it gave none.
+    """
+
+    def __init__(self, plugin: str, export: str, code: int, reason: str) -> None:
+        said = f": {reason}" if reason else f" with return code {code} and no reason"
+        remedy = "" if reason else "The plugin's log records may tell more"
+        super().__init__(f"plugin {plugin!r}: {export} failed{said}", remedy=remedy)
+        self.plugin = plugin
+        self.export = export
+        self.code = code
+        self.reason = reason
+
+
+class PluginTrapError(PluginError):
+    """The guest trapped or exited; its instance has been discarded.
+
+    Attributes:
+        plugin: The plugin's name.
+        export: The export that was running; empty while the module was instantiated.
+        trace: What the runtime reported, several lines.
+    """
+
+    def __init__(self, plugin: str, export: str, trace: str) -> None:
+        where = export or "instantiation"
+        super().__init__(f"plugin {plugin!r}: {where} trapped: {_cause_of(trace)}")
+        self.plugin = plugin
+        self.export = export
+        self.trace = trace
+
+
+def _cause_of(trace: str) -> str:
+    """The line of a backtrace that names the cause: the last ``N: cause`` of the list, or the first line."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("wasm trap:") or ": wasm trap:" in line]
+    chosen = causes[-1] if causes else (lines[0] if lines else "no further word")
+    return chosen.partition("wasm trap: ")[2] or chosen
+
+
+class PluginTimeoutError(PluginError):
+    """A call did not end before its deadline; the guest has been discarded.
+
+    Attributes:
+        plugin: The plugin's name.
+        export: The export that was running.
+        timeout: The deadline in seconds.
+    """
+
+    def __init__(self, plugin: str, export: str, timeout: float) -> None:
+        super().__init__(
+            f"plugin {plugin!r}: {export} did not return within {timeout:g} s",
+            remedy="Its guest was cancelled; give it a longer timeout if it needs one",
+        )
+        self.plugin = plugin
+        self.export = export
+        self.timeout = timeout
+
+
+class PluginProtocolError(PluginError):
+    """The plugin answered something that the interface does not allow.
+
+    Attributes:
+        plugin: The plugin's name.
+        export: The export that answered.
+        problem: What is wrong with the answer.
+    """
+
+    def __init__(self, plugin: str, export: str, problem: str) -> None:
+        super().__init__(f"plugin {plugin!r}: the answer of {export} is unusable: {problem}")
+        self.plugin = plugin
+        self.export = export
+        self.problem = problem
+
+
+class StreamRejectedError(PluginError):
+    """The plugin, or the exchange behind it, refused the stream.
+
+    Attributes:
+        plugin: The plugin's name.
+        stream: The text form of the stream's key.
+        reason: The plugin's own words.
+    """
+
+    def __init__(self, plugin: str, stream: str, reason: str) -> None:
+        super().__init__(
+            f"plugin {plugin!r} refused stream {stream}: {reason or 'no reason given'}",
+            remedy="Check the key's identifier and parameters, and the plugin's configuration",
+        )
+        self.plugin = plugin
+        self.stream = stream
+        self.reason = reason
+
+
+class RestartsExhaustedError(PluginError):
+    """A stream failed again and again without data in between.
+
+    Attributes:
+        plugin: The plugin's name.
+        stream: The text form of the stream's key.
+        reasons: Why each attempt ended, oldest first.
+    """
+
+    def __init__(self, plugin: str, stream: str, reasons: tuple[str, ...]) -> None:
+        last = reasons[-1] if reasons else "unknown"
+        super().__init__(f"plugin {plugin!r}: stream {stream} failed {len(reasons)} times in a row, last: {last}")
+        self.plugin = plugin
+        self.stream = stream
+        self.reasons = reasons
+
+
+class GuestStoppedError(PluginError):
+    """A call could not run, or was cut short, because its guest was stopped or discarded.
+
+    Attributes:
+        plugin: The plugin's name.
+        export: The export that was asked for.
+    """
+
+    def __init__(self, plugin: str, export: str) -> None:
+        super().__init__(f"plugin {plugin!r}: {export} was not completed because its guest was stopped")
+        self.plugin = plugin
+        self.export = export
+
+
+class ConnectFailedError(NetworkError):
+    """A connection could not be opened.
+
+    Attributes:
+        url: The address without its query, which may hold a token.
+        problem: What went wrong.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(f"could not connect to {without_query(url)}: {problem}")
+        self.url = without_query(url)
+        self.problem = problem
+
+
+class ConnectionLostError(NetworkError):
+    """An open connection ended, and the stream with it.
+
+    Attributes:
+        url: The address without its query.
+        problem: How it ended.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(f"the connection to {without_query(url)} was lost: {problem}")
+        self.url = without_query(url)
+        self.problem = problem
+
+
+def without_query(url: str) -> str:
+    """A URL as it may be shown: no user information, query or fragment, where secrets are carried."""
+    head, _, rest = url.partition("?")[0].partition("#")[0].partition("://")
+    if not rest:
+        return head
+    authority, slash, path = rest.partition("/")
+    return f"{head}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+class NetworkDeniedError(UsageError):
+    """The network policy does not let the plugin reach an address.
+
+    Attributes:
+        plugin: The plugin's name.
+        url: The address without its query.
+        rule: The rule that denied it.
+    """
+
+    def __init__(self, plugin: str, url: str, rule: str, remedy: str) -> None:
+        super().__init__(f"plugin {plugin!r} may not reach {without_query(url)}: {rule}", remedy=remedy)
+        self.plugin = plugin
+        self.url = without_query(url)
+        self.rule = rule
+
+
+class KeyFormatError(UsageError, ValueError):
+    """A text or object is not a stream key."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, remedy="The form is type:source:identifier?name=value, each part percent-encoded")
+
+
+class ConfigurationError(UsageError):
+    """The plugin refused its configuration, or it cannot be given to it.
+
+    Attributes:
+        plugin: The plugin's name.
+        problem: What is wrong; never a configuration value.
+    """
+
+    def __init__(self, plugin: str, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"plugin {plugin!r}: configuration refused: {problem}", remedy=remedy)
+        self.plugin = plugin
+        self.problem = problem
+
+
+class UnknownExportError(UsageError):
+    """The module has no export of that name.
+
+    Attributes:
+        plugin: The plugin's name.
+        export: The name asked for.
+        exports: The functions that the module does export.
+    """
+
+    def __init__(self, plugin: str, export: str, exports: tuple[str, ...]) -> None:
+        super().__init__(f"plugin {plugin!r} exports no {export!r}", remedy=f"It exports {', '.join(exports)}")
+        self.plugin = plugin
+        self.export = export
+        self.exports = exports
+
+
+class UnsupportedPluginError(UsageError):
+    """No adapter runs a module of that kind, or not of the kind that was chosen.
+
+    Attributes:
+        plugin: The plugin's name.
+        kind: The kind's name.
+    """
+
+    def __init__(self, plugin: str, kind: str, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"plugin {plugin!r} cannot run as {kind}: {problem}", remedy=remedy)
+        self.plugin = plugin
+        self.kind = kind
+
+
+class StreamUsageError(UsageError):
+    """A stream or adapter is used in a way that its state does not allow."""

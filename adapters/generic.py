@@ -1,0 +1,215 @@
+"""The adapter for generic plugins: the plugin drives its own connection, the host supervises.
+
+One guest per stream. ``start_stream`` behaves in one of three ways: it blocks until told to stop, it *parks* (returns
+"started" with a connection open, and then nothing runs until the host enters the guest again), or it has returned for
+good. What happens on the guest's thread is in ``guest_stream.py``; here is the event loop's side: what the plugin
+publishes, which failure leads to a new attempt, and how a guest is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from adapters.contract import EventKind, PluginInfo, StreamKey, StreamState
+from adapters.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    PluginCallError,
+    RestartsExhaustedError,
+    StreamRejectedError,
+)
+from adapters.guest_stream import GuestStream
+from adapters.handover import Handover
+from adapters.host import CONFIGURE_TIMEOUT, PluginHost
+from adapters.publisher import Gate
+from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
+from adapters.stream import AdapterStream
+from detectors.errors import CompatError, NetworkError, PluginError
+
+if TYPE_CHECKING:
+    from adapters.runtime.guest import Guest
+    from adapters.settings import AdapterSettings
+    from detectors.report import ModuleReport
+
+__all__ = ["ADAPTER", "GenericAdapter", "GenericDriver"]
+
+_LOOK_EVERY = 0.1  # seconds between two looks at a running guest
+_DEAD_ANSWERS = 20  # answers about dead connections, each after 50 ms or more, until a guest counts as stuck
+
+
+class GenericAdapter:
+    """Runs one generic plugin. Implements ``contract.StreamAdapter``.
+
+    Args:
+        name: What to call the plugin.
+        wasm: The module's bytes.
+        report: What the detector says of them.
+        settings: What the user chose.
+    """
+
+    def __init__(self, name: str, wasm: bytes, report: ModuleReport, settings: AdapterSettings) -> None:
+        self._host = PluginHost(name, wasm, report, settings, self._configure)
+        self._streams: set[AdapterStream] = set()
+
+    @property
+    def report(self) -> ModuleReport:
+        """What the detector says of the module."""
+        return self._host.report
+
+    async def info(self) -> PluginInfo:
+        """What the plugin says of itself; see ``contract.StreamAdapter``."""
+        return await self._host.info()
+
+    async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:
+        """Call an export on the control guest; see ``contract.StreamAdapter``."""
+        return await self._host.call(export, data, timeout)
+
+    def stream(self, key: StreamKey) -> AdapterStream:
+        """A stream of this plugin, not yet started."""
+        settings = self._host.settings
+        stream = AdapterStream(
+            key,
+            lambda stream: GenericDriver(self._host, stream),
+            capacity=settings.buffer,
+            clock=settings.clock,
+            ended=self._streams.discard,
+        )
+        self._streams.add(stream)
+        return stream
+
+    async def aclose(self) -> None:
+        """Stop every stream and guest."""
+        await asyncio.gather(*(stream.aclose() for stream in tuple(self._streams)))
+        await self._host.aclose()
+
+    async def _configure(self, guest: Guest) -> None:
+        config = self._host.settings.config
+        if not config:
+            return
+        if not self.report.has_export("plugin_configure"):
+            problem = "it takes no configuration (it does not export plugin_configure)"
+            raise ConfigurationError(self._host.name, problem, remedy="Leave the configuration out")
+        texts = {name: _as_text(value) for name, value in config.items()}
+        await self._host.answer(guest, "plugin_configure", msgspec.json.encode(texts), CONFIGURE_TIMEOUT)
+
+
+ADAPTER = GenericAdapter
+
+
+def _as_text(value: Any) -> str:
+    """A configuration value as the text that generic plugins take: texts as they are, all else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+class GenericDriver:
+    """Feeds one stream from one guest at a time (two while one takes over from the other)."""
+
+    def __init__(self, host: PluginHost, stream: AdapterStream) -> None:
+        self._host = host
+        self._stream = stream
+        self._lives: list[GuestStream] = []
+
+    async def run(self) -> None:
+        """Produce until the plugin ends the stream; see ``stream.Driver``."""
+        reasons: list[str] = []
+        while True:
+            before = self._stream.stats.received
+            try:
+                await self._attempt()
+            except StaleBlockError as error:
+                self._host.reclaim = False
+                self._stream.tell(EventKind.MEMORY, f"{error}; from now on nothing is freed for this plugin")
+                self._told_restart(str(error))
+                continue
+            except (PluginError, NetworkError, OutOfMemoryError) as error:
+                if isinstance(error, ConfigurationError) or not self._stream.stats.received:
+                    raise self._first_failure(error) from error
+                if self._stream.stats.received > before:
+                    reasons.clear()
+                reasons.append(str(error))
+                if len(reasons) > self._host.settings.backoff.attempts:
+                    raise RestartsExhaustedError(self._host.name, str(self._stream.key), tuple(reasons)) from error
+                self._stream.enter_state(StreamState.RECOVERING, str(error))
+                self._told_restart(str(error))
+                await asyncio.sleep(self._host.settings.backoff.wait_after(len(reasons)))
+            else:
+                return
+
+    def _told_restart(self, reason: str) -> None:
+        self._stream.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
+        self._stream.tell(EventKind.GAP, "items may be missing: the guest was replaced")
+
+    def _first_failure(self, error: Exception) -> Exception:
+        """What to raise when a stream never began: a refusal in the plugin's words is a rejection."""
+        if isinstance(error, PluginCallError):
+            return StreamRejectedError(self._host.name, str(self._stream.key), self._host.redact(error.reason))
+        return error
+
+    async def _attempt(self) -> None:
+        """One guest's life, or several in a row where each takes over from the one before without a break."""
+        life = await self._begin(Gate.OPEN)
+        while True:
+            successor = await self._watch(life)
+            if successor is None:
+                return
+            life = successor
+
+    async def _begin(self, gate: Gate) -> GuestStream:
+        life = GuestStream(self._host, self._stream, gate)
+        self._lives.append(life)
+        await life.begin()
+        return life
+
+    async def _end(self, life: GuestStream) -> None:
+        await life.aclose()
+        self._lives.remove(life)
+
+    async def _watch(self, life: GuestStream) -> GuestStream | None:
+        """Wait until the guest has ended (``None``; raises what broke it) or has been replaced (the successor)."""
+        ending = life.ending
+        try:
+            while True:
+                await asyncio.wait([ending], timeout=_LOOK_EVERY)
+                if ending.done():
+                    await ending
+                    return None
+                self._raise_if_stuck(life)
+                if life.over_budget:
+                    successor = await self._replace(life)
+                    if successor is not None:
+                        return successor
+        finally:
+            await self._end(life)
+
+    def _raise_if_stuck(self, life: GuestStream) -> None:
+        """A guest that keeps asking for a dead connection will not find out by itself that it should connect anew."""
+        network = life.network
+        if network.alive == 0 and network.failures >= _DEAD_ANSWERS:
+            raise network.lost or ConnectionLostError("", "the plugin keeps using a closed connection")
+
+    async def _replace(self, life: GuestStream) -> GuestStream | None:
+        """Put a fresh guest in the place of one whose kernel memory is past its budget."""
+        life.over_budget = False
+        reason = f"its kernel memory is past the budget of {self._host.settings.memory_budget} bytes"
+        try:
+            successor = await self._begin(Gate.HELD)
+        except CompatError as error:
+            self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor failed: {error}")
+            return None
+        handover = Handover(life, successor)
+        complete = await handover.run()
+        if successor.ending.done() and not complete:
+            await self._end(successor)
+            self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor ended at once")
+            return None
+        self._stream.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
+        if not complete:
+            self._stream.tell(EventKind.GAP, "items may be missing: the guest was replaced")
+        return successor
+
+    async def aclose(self) -> None:
+        """Stop what runs; see ``stream.Driver``."""
+        await asyncio.gather(*(life.aclose() for life in self._lives))

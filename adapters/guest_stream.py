@@ -1,0 +1,163 @@
+"""One guest's life in a generic stream: from ``start_stream`` through all its re-entries to its end.
+
+The parked guest is the hard part. Its call has returned and its goroutine stands still, perhaps before it could read
+the reply that it was given. The host enters it again through a cheap export, again and again; the goroutine continues
+inside those calls, for as long as each happens to last. A call begins by resetting kernel memory, so the input of every
+re-entry is an image that puts the latest replies back where they were.
+
+``stop_stream`` can only be called while no call runs: before the first re-entry, or between two. Whoever closes the
+stream therefore sets a flag, lets host functions answer that the stream stops, and gives the guest a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+
+import msgspec
+
+from adapters.contract import EventKind
+from adapters.errors import PluginProtocolError, StreamRejectedError
+from adapters.host import GuestHooks, LiveGuest, PluginHost
+from adapters.net.guest_network import GuestNetwork
+from adapters.publisher import Gate, Publisher
+from adapters.runtime.replies import decode_object
+from adapters.stream import AdapterStream
+from detectors.errors import CompatError
+
+__all__ = ["GuestStream"]
+
+# Exports to enter a parked guest through: they take no input, which is an image of memory, and change nothing.
+_DOORS = ("get_name", "plugin_info", "meta", "get_timeframes", "get_credential_fields")
+_IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
+_ENDED_AFTER = 2.0  # seconds of doing nothing without a connection until a guest counts as returned
+_LOST_AFTER = 30.0  # the same after a connection was lost: it may be backing off
+_GRACE = 0.4  # seconds for a guest to leave by itself
+
+
+class GuestStream:
+    """One guest that serves one stream.
+
+    Args:
+        host: The plugin.
+        stream: Where its items and events go.
+        gate: Whether its items are passed on at once, or held until it takes over.
+    """
+
+    live: LiveGuest
+    ending: asyncio.Future[None]
+
+    def __init__(self, host: PluginHost, stream: AdapterStream, gate: Gate) -> None:
+        self.over_budget = False
+        self.publisher = Publisher(stream, gate)
+        self._host = host
+        self._stream = stream
+        self._leaving = threading.Event()
+        self._begun = False
+        self._closed: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Make the guest and let it start. ``ending`` is done when it has ended and raises what broke it."""
+        hooks = GuestHooks(
+            publish=self.publisher.publish, lost=self._lost, over_budget=self._note_over_budget, log=self._note_log
+        )
+        self.live = await self._host.make_guest(hooks)
+        self.publisher.stopping = self.live.guest.stopping
+        self.ending = asyncio.wrap_future(self.live.guest.submit(self._live, "start_stream"))
+        self._begun = True
+
+    @property
+    def network(self) -> GuestNetwork:
+        """The guest's connections."""
+        return self.live.network
+
+    def _lost(self, what: str) -> None:
+        self._stream.tell(EventKind.GAP, f"an item may be missing: {what}")
+
+    def _note_over_budget(self) -> None:
+        self.over_budget = True
+
+    def _note_log(self, text: str) -> None:
+        self._stream.tell(EventKind.LOG, text)
+
+    # The guest's thread
+
+    def _live(self) -> None:
+        """The whole life. Returns when the plugin has ended the stream, or after it was told to stop."""
+        guest, key = self.live.guest, msgspec.json.encode(self._stream.key.to_wire())
+        self._require_success(guest.enter_checked("start_stream", key))
+        idle_since: float | None = None
+        pause = _IDLE_FIRST
+        while not self._leaving.is_set():
+            if idle_since is not None and self._has_ended(time.monotonic() - idle_since):
+                return
+            if self._re_enter():
+                idle_since, pause = None, _IDLE_FIRST
+            else:
+                idle_since = idle_since or time.monotonic()
+                self._leaving.wait(pause)
+                pause = min(pause * 2, _IDLE_LONGEST)
+        with contextlib.suppress(CompatError):  # the guest is discarded in any case
+            guest.enter_checked("stop_stream", key)
+
+    def _require_success(self, output: bytes) -> None:
+        try:
+            answer = decode_object(output)
+        except ValueError as error:
+            raise PluginProtocolError(self._host.name, "start_stream", str(error)) from error
+        if answer.get("success") is False:
+            reason = self._host.redact(str(answer.get("error") or ""))
+            raise StreamRejectedError(self._host.name, str(self._stream.key), reason)
+
+    def _has_ended(self, idle: float) -> bool:
+        """Whether a guest that did nothing for ``idle`` seconds has returned for good."""
+        network = self.live.network
+        if network.alive:
+            return False
+        if network.lost is None:
+            return idle > _ENDED_AFTER
+        if idle > _LOST_AFTER:
+            raise network.lost
+        return False
+
+    def _re_enter(self) -> bool:
+        """Enter the parked guest once. Returns whether it did anything."""
+        guest, door = self.live.guest, self._door()
+        image = guest.memory.image()
+        if image is None:
+            self._lost("this Extism lays out its memory in an unknown way, so a reply in flight cannot be restored")
+        outcome = guest.enter(door, image or b"", restored=image)
+        if outcome.trapped or outcome.raised is not None:
+            guest.judge(door, outcome)
+        return guest.memory.host_calls > 0
+
+    def _door(self) -> str:
+        for export in _DOORS:
+            if self._host.report.has_export(export):
+                return export
+        problem = f"it parked, and exports nothing that it could be entered through ({', '.join(_DOORS)})"
+        raise PluginProtocolError(self._host.name, "start_stream", problem)
+
+    # The event loop
+
+    async def aclose(self) -> None:
+        """Stop the guest, gracefully where possible, and close its connections; within two seconds."""
+        if self._closed is None:
+            self._closed = asyncio.create_task(self._close(), name=f"close of a guest of {self._host.name}")
+        await asyncio.shield(self._closed)
+
+    async def _close(self) -> None:
+        self.publisher.shut()
+        if not self._begun:
+            return
+        self._leaving.set()
+        self.live.network.drain()
+        await asyncio.wait([self.ending], timeout=_GRACE)
+        await self.live.aclose()
+        await asyncio.wait([self.ending])
+        if not self.ending.cancelled():
+            self.ending.exception()  # whoever wanted to know has looked
+        if self.live.guest.lingering:
+            self._stream.tell(EventKind.LINGERING, "a guest sleeps and cannot be stopped; it lives on until it wakes")

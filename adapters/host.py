@@ -1,0 +1,268 @@
+"""What the adapters of all kinds share: one plugin's guests, their configuration, metadata, and the raw way in.
+
+An adapter holds a ``PluginHost`` and adds how its kind streams. Guests come from here: each has an instance, a thread,
+kernel memory and network of its own, and is configured before anyone sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+
+from adapters.contract import PluginInfo
+from adapters.errors import ConfigurationError, PluginCallError, PluginProtocolError, UnknownExportError
+from adapters.metadata import merge_info
+from adapters.net.gateway import Gateway
+from adapters.net.guest_network import GuestNetwork
+from adapters.runtime.guest import Guest
+from adapters.runtime.hostcalls import Handler, Publication, bind, handlers_for, stubs
+from adapters.runtime.kernel import probe_kernel
+from adapters.runtime.memory import KernelMemory
+from adapters.runtime.replies import decode_object
+from adapters.settings import AdapterSettings
+from detectors.errors import CompatError, PluginError
+from detectors.module import FunctionType
+from detectors.report import ModuleReport
+from detectors.rules import KERNEL_NAMESPACE
+
+__all__ = ["CONFIGURE_TIMEOUT", "GuestHooks", "LiveGuest", "PluginHost"]
+
+_METADATA_TIMEOUT = 5.0  # seconds for each of plugin_info and meta
+CONFIGURE_TIMEOUT = 10.0  # seconds
+
+Configure = Callable[[Guest], Awaitable[None]]
+
+
+def _refuse_publication(_: Publication) -> str:
+    return "nothing is streamed by this guest"
+
+
+def _ignore(_: str) -> None:
+    return None
+
+
+@attrs.frozen
+class GuestHooks:
+    """What a guest's maker wants to hear of it. All are called on the guest's thread.
+
+    Attributes:
+        publish: Takes what it publishes; returns why it is refused, or ``None``.
+        lost: Told why, when a message could not be handed to the guest or read from it.
+        over_budget: Told once a call when its kernel memory is past the budget.
+        log: Told what it logs, after the logger was.
+    """
+
+    publish: Callable[[Publication], str | None] = _refuse_publication
+    lost: Callable[[str], None] = _ignore
+    over_budget: Callable[[], None] = lambda: None
+    log: Callable[[str], None] = _ignore
+
+
+@attrs.frozen
+class LiveGuest:
+    """A guest and its network."""
+
+    guest: Guest
+    network: GuestNetwork
+    gateway: Gateway
+
+    async def aclose(self) -> None:
+        """Stop the guest and close its connections, within about a second; a sleeping guest is left lingering."""
+        self.guest.stop()
+        self.network.wake()
+        await asyncio.gather(self.guest.aclose(), self.network.aclose(), self.gateway.aclose())
+
+
+class PluginHost:
+    """One plugin: its module, its settings and its guests.
+
+    Args:
+        name: What to call the plugin in errors and logs.
+        wasm: The module's bytes.
+        report: What the detector says of them.
+        settings: What the user chose.
+        configure: Gives a new guest its configuration, in the manner of its kind.
+    """
+
+    def __init__(
+        self, name: str, wasm: bytes, report: ModuleReport, settings: AdapterSettings, configure: Configure
+    ) -> None:
+        self.name = name
+        self.report = report
+        self.settings = settings
+        self.logger = settings.logger or logging.getLogger(f"compat.plugin.{name}")
+        # Freeing a block that the guest has freed and allocated again would free someone else's data.
+        self.reclaim = not any(item.module == KERNEL_NAMESPACE and item.name == "free" for item in report.imports)
+        self._wasm = wasm
+        self._configure = configure
+        self._info: asyncio.Task[PluginInfo] | None = None
+        self._shared: dict[str, LiveGuest] = {}
+        self._shared_lock = asyncio.Lock()
+        self._secrets = sorted(
+            {value for value in map(str, settings.config.values()) if len(value) >= 4}, key=len, reverse=True
+        )
+
+    def redact(self, text: str) -> str:
+        """``text`` without any value of the plugin's configuration."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    async def info(self) -> PluginInfo:
+        """What the plugin says of itself; read once."""
+        if self._info is None:
+            self._info = asyncio.create_task(self._read_info(), name=f"metadata of {self.name}")
+        return await asyncio.shield(self._info)
+
+    async def _read_info(self) -> PluginInfo:
+        answers: dict[str, dict[str, Any]] = {}
+        problems: list[str] = []
+        guest: Guest | None = None
+        try:
+            for export in ("plugin_info", "meta"):
+                if not self.report.has_export(export):
+                    continue
+                if guest is None or not guest.usable:
+                    guest = self._guest(stubs({item.name for item in self.report.host_imports}), GuestHooks())
+                try:
+                    answers[export] = decode_object(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
+                except (CompatError, ValueError) as error:
+                    problems.append(f"{export}: {error}")
+        finally:
+            if guest is not None:
+                await guest.aclose()
+        return merge_info(self.name, answers.get("plugin_info", {}), answers.get("meta", {}), problems)
+
+    async def make_guest(self, hooks: GuestHooks) -> LiveGuest:
+        """A new guest with network, configured.
+
+        Raises:
+            ConfigurationError: The plugin refused its configuration.
+            PluginError: It trapped or hung while being configured.
+        """
+        info = await self.info()
+        stopping = threading.Event()
+        gateway = Gateway(
+            self.name, self.settings.policy, info.network_targets, self.settings.connector, self.settings.http
+        )
+        network = GuestNetwork(
+            plugin=self.name,
+            loop=asyncio.get_running_loop(),
+            gateway=gateway,
+            stopping=stopping,
+            undeliverable=hooks.lost,
+        )
+
+        def log(event_type: str, message: str, data: object) -> None:
+            text = self.redact(message if data is None else f"{message} {data}")
+            self.logger.log(_LEVELS.get(event_type.lower(), logging.INFO), "%s", text)
+            hooks.log(f"{event_type}: {text}")
+
+        guest = self._guest(handlers_for(network, hooks.publish, log), hooks, stopping)
+        live = LiveGuest(guest, network, gateway)
+        try:
+            await self._configure(guest)
+        except PluginCallError as error:
+            await live.aclose()
+            reason = self.redact(error.reason) or "no reason given"
+            remedy = "Check the configuration's names and values"
+            raise ConfigurationError(self.name, f"{error.export}: {reason}", remedy=remedy) from error
+        except BaseException:
+            await live.aclose()
+            raise
+        return live
+
+    def _guest(self, handlers: dict[str, Handler], hooks: GuestHooks, stopping: threading.Event | None = None) -> Guest:
+        memory = KernelMemory(
+            reclaim=self.reclaim,
+            layout=probe_kernel(),
+            budget=self.settings.memory_budget,
+            on_budget=hooks.over_budget,
+        )
+        observer = self.settings.observer
+        functions = bind(
+            self.report.host_imports, handlers, memory, guest=self.name, observer=observer, lost=hooks.lost
+        )
+        return Guest(
+            self._wasm,
+            plugin=self.name,
+            functions=functions,
+            memory=memory,
+            stopping=stopping or threading.Event(),
+            observer=observer,
+        )
+
+    def exports(self) -> tuple[str, ...]:
+        """The names of the functions that the module exports."""
+        return tuple(item.name for item in self.report.exports if isinstance(item.type, FunctionType))
+
+    async def call(self, export: str, data: bytes, timeout: float) -> bytes:
+        """Call an export on the control guest; see ``contract.StreamAdapter.call``."""
+        if export not in self.exports():
+            raise UnknownExportError(self.name, export, self.exports())
+        return await (await self.shared("control")).guest.call(export, data, timeout=timeout)
+
+    async def shared(self, role: str) -> LiveGuest:
+        """The guest that everyone who names the same role shares; a new one if the last was discarded."""
+        async with self._shared_lock:
+            live = self._shared.get(role)
+            if live is None or not live.guest.usable:
+                if live is not None:
+                    del self._shared[role]
+                    await live.aclose()
+                live = self._shared[role] = await self.make_guest(GuestHooks())
+            return live
+
+    async def answer(self, guest: Guest, export: str, request: bytes, timeout: float) -> dict[str, Any]:
+        """Call an export whose answer is a JSON object with ``success``.
+
+        Raises:
+            PluginCallError: It failed, or answered ``"success": false``.
+            PluginProtocolError: The answer is no JSON object.
+        """
+        output = await guest.call(export, request, timeout=timeout)
+        try:
+            answer = decode_object(output)
+        except ValueError as error:
+            raise PluginProtocolError(self.name, export, str(error)) from error
+        if answer.get("success") is False:
+            raise PluginCallError(self.name, export, 0, str(answer.get("error") or ""))
+        return answer
+
+    async def aclose(self, farewell: str | None = None, timeout: float = 0.5) -> None:
+        """Stop the shared guests.
+
+        Args:
+            farewell: An export to call first on each of them, if the module has it.
+            timeout: Seconds for that call.
+        """
+        if self._info is not None:
+            self._info.cancel()
+            await asyncio.wait([self._info])
+        async with self._shared_lock:
+            lives = list(self._shared.values())
+            self._shared.clear()
+            await asyncio.gather(*(self._part(live, farewell, timeout) for live in lives))
+
+    async def _part(self, live: LiveGuest, farewell: str | None, timeout: float) -> None:
+        if farewell is not None and self.report.has_export(farewell) and live.guest.usable:
+            with contextlib.suppress(PluginError):  # it is given up in any case
+                await live.guest.call(farewell, b"", timeout=timeout)
+        await live.aclose()
+
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+}

@@ -1,0 +1,103 @@
+"""The one door to the network: policy first, then the connector or the HTTP client.
+
+Host names are resolved before connecting and every address they lead to is judged; a name that resolves differently a
+moment later is not caught here yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket as _socket
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+import httpx
+
+from adapters.errors import ConnectFailedError
+from adapters.net.policy import NetworkPolicy
+from adapters.net.socket import Connector, Socket
+from adapters.runtime.hostcalls import HttpReply
+
+__all__ = ["Gateway"]
+
+_WEBSOCKET = ("wss", "ws")
+_HTTP = ("https", "http")
+_MAX_BODY = 16 * 2**20  # bytes
+
+
+class Gateway:
+    """Connections for one plugin.
+
+    Args:
+        plugin: The plugin's name, for errors.
+        policy: The operator's decisions.
+        declared: The URL patterns that the plugin declares.
+        connector: Opens WebSockets.
+        http: Makes an HTTP client; it must not follow redirects.
+    """
+
+    def __init__(
+        self,
+        plugin: str,
+        policy: NetworkPolicy,
+        declared: tuple[str, ...],
+        connector: Connector,
+        http: Callable[[], httpx.AsyncClient],
+    ) -> None:
+        self._plugin = plugin
+        self._policy = policy
+        self._declared = declared
+        self._connector = connector
+        self._make_http = http
+        self._http: httpx.AsyncClient | None = None
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        """Open a WebSocket.
+
+        Raises:
+            NetworkDeniedError: The policy does not allow the address.
+            ConnectFailedError: It could not be opened.
+        """
+        target = await self._admit(url, _WEBSOCKET)
+        return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
+
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """Make an HTTP request; redirects are answered as they are.
+
+        Raises:
+            NetworkDeniedError: The policy does not allow the address.
+            ConnectFailedError: There was no usable response.
+        """
+        target = await self._admit(url, _HTTP)
+        if self._http is None:
+            self._http = self._make_http()
+        try:
+            async with self._http.stream(method, target, headers=dict(headers), content=body) as response:
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > _MAX_BODY:
+                        raise ConnectFailedError(url, f"the response is longer than {_MAX_BODY} bytes")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ConnectFailedError(url, str(error) or type(error).__name__) from error
+        values: dict[str, list[str]] = {}
+        for name, value in response.headers.multi_items():
+            values.setdefault(name.title(), []).append(value)
+        return HttpReply(response.status_code, values, bytes(content))
+
+    async def _admit(self, url: str, schemes: tuple[str, ...]) -> str:
+        target = self._policy.resolve(self._plugin, url, self._declared, schemes)
+        if not self._policy.allow_private:
+            parts = urlsplit(target)
+            try:
+                found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None, type=_socket.SOCK_STREAM)
+            except OSError as error:
+                raise ConnectFailedError(url, f"{parts.hostname} cannot be resolved: {error.strerror}") from error
+            for *_, address in found:
+                self._policy.check_address(self._plugin, url, str(address[0]))
+        return target
+
+    async def aclose(self) -> None:
+        """Close the HTTP client."""
+        if self._http is not None:
+            await self._http.aclose()

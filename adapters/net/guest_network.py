@@ -1,0 +1,258 @@
+"""One guest's way to the network: sockets that live on the event loop, used from the guest's thread.
+
+A reading task per connection moves messages from the socket into a bounded buffer; the guest takes them out. A guest
+that does not take them makes the socket wait, and with it the exchange: nothing is dropped. Everything that blocks the
+guest looks at its stop flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError as FutureCancelledError
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import attrs
+
+from adapters.errors import ConnectionLostError, GuestStoppedError, StreamUsageError
+from adapters.net.gateway import Gateway
+from adapters.net.socket import Socket
+from adapters.runtime.hostcalls import HttpReply
+from detectors.errors import CompatError
+
+__all__ = ["GuestNetwork"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_BUFFERED_MESSAGES = 512  # per connection
+_SLICE = 0.1  # seconds between two looks at the stop flag while waiting for the event loop
+_DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
+_DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
+_MAX_CONNECTIONS = 16  # open at once
+
+
+@attrs.define(eq=False)
+class _Connection:
+    url: str
+    socket: Socket
+    changed: threading.Condition = attrs.field(factory=threading.Condition)
+    buffer: deque[str] = attrs.field(factory=deque)
+    room: asyncio.Event = attrs.field(factory=asyncio.Event)
+    waiting_for_room: bool = False
+    ended: CompatError | None = None
+    reader: asyncio.Task[None] | None = None
+
+
+class GuestNetwork:
+    """Implements ``hostcalls.Network`` for one guest.
+
+    Args:
+        plugin: The plugin's name, for errors.
+        loop: The event loop that owns the sockets.
+        gateway: Opens connections, under the network policy.
+        stopping: The guest's stop flag.
+        undeliverable: Told why, when a message cannot be handed to the guest.
+    """
+
+    def __init__(
+        self,
+        *,
+        plugin: str,
+        loop: asyncio.AbstractEventLoop,
+        gateway: Gateway,
+        stopping: threading.Event,
+        undeliverable: Callable[[str], None],
+    ) -> None:
+        self.opened = 0  # connections ever opened
+        self.failures = 0  # answers about dead connections since the last sign of life
+        self.lost: CompatError | None = None  # why there is no connection, unless the plugin closed it
+        self._plugin = plugin
+        self._loop = loop
+        self._gateway = gateway
+        self._stopping = stopping
+        self._undeliverable = undeliverable
+        self._draining = threading.Event()
+        self._closed = False
+        self._connections: dict[str, _Connection] = {}
+
+    @property
+    def alive(self) -> int:
+        """Connections that are open."""
+        return sum(connection.ended is None for connection in list(self._connections.values()))
+
+    # The guest's thread
+
+    def connect(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
+        """Open a WebSocket. See ``hostcalls.Network``."""
+        if self._draining.is_set():
+            raise GuestStoppedError(self._plugin, "ws_connect")
+        if self.alive >= _MAX_CONNECTIONS:
+            msg = f"plugin {self._plugin!r} has {_MAX_CONNECTIONS} connections open, which is the limit"
+            raise StreamUsageError(msg)
+        try:
+            connection = self._on_loop(self._open(url, headers, subprotocol))
+        except CompatError as error:
+            self.lost = error
+            raise
+        self.opened += 1
+        self.failures = 0
+        self.lost = None
+        identifier = f"ws-{self.opened}"
+        self._connections[identifier] = connection
+        return identifier
+
+    def send(self, connection_id: str, message: str) -> None:
+        """Send a text message. See ``hostcalls.Network``."""
+        self._on_loop(self._find(connection_id).socket.send(message))
+
+    def receive(self, connection_id: str, timeout_ms: int) -> str | None:
+        """The next message. See ``hostcalls.Network``."""
+        connection = self._find(connection_id)
+        deadline = None if timeout_ms == 0 else time.monotonic() + max(timeout_ms, 0) / 1000
+        with connection.changed:
+            while not connection.buffer:
+                if self._stopping.is_set():
+                    raise GuestStoppedError(self._plugin, "ws_receive")
+                if self._draining.is_set() or connection.ended is not None:
+                    break
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return None
+                connection.changed.wait(remaining)
+            else:
+                message = connection.buffer.popleft()
+                if connection.waiting_for_room and len(connection.buffer) <= _BUFFERED_MESSAGES // 2:
+                    connection.waiting_for_room = False
+                    self._loop.call_soon_threadsafe(connection.room.set)
+                return message
+        raise self._dead(connection, timeout_ms)
+
+    def _dead(self, connection: _Connection, timeout_ms: int) -> CompatError:
+        """Wait before a dead connection is reported: most guests try again at once, for ever."""
+        if self._draining.is_set():
+            self._stopping.wait(_DRAIN_PACE)
+            return GuestStoppedError(self._plugin, "ws_receive")
+        self.failures += 1
+        self._stopping.wait(max(_DEAD_PACE, min(timeout_ms, 1000) / 1000))
+        return connection.ended or ConnectionLostError(connection.url, "it is closed")
+
+    def close(self, connection_id: str) -> None:
+        """Close a WebSocket. See ``hostcalls.Network``."""
+        connection = self._find(connection_id)
+        del self._connections[connection_id]
+        self._on_loop(self._shut(connection, ConnectionLostError(connection.url, "the plugin closed it")))
+
+    def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """Make an HTTP request. See ``hostcalls.Network``."""
+        return self._on_loop(self._gateway.request(method, url, headers, body))
+
+    def _find(self, connection_id: str) -> _Connection:
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            self._stopping.wait(_DRAIN_PACE if self._draining.is_set() else _DEAD_PACE)
+            if self._stopping.is_set():
+                raise GuestStoppedError(self._plugin, "a host function")
+            self.failures += 1
+            msg = f"there is no connection {connection_id!r}: it was never opened, or closed before"
+            raise StreamUsageError(msg)
+        return connection
+
+    def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the event loop and wait for it, or for the stop flag."""
+        if self._loop.is_closed() or self._stopping.is_set():
+            work.close()
+            raise GuestStoppedError(self._plugin, "a host function")
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while True:
+            try:
+                return future.result(_SLICE)
+            except TimeoutError:
+                if future.done():
+                    raise
+                if self._stopping.is_set():
+                    future.cancel()
+                    raise GuestStoppedError(self._plugin, "a host function") from None
+            except FutureCancelledError:
+                raise GuestStoppedError(self._plugin, "a host function") from None
+
+    # The event loop
+
+    async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> _Connection:
+        socket = await self._gateway.connect(url, headers=headers, subprotocol=subprotocol)
+        connection = _Connection(url, socket)
+        if self._closed or self._stopping.is_set():  # stopped while the connection was being opened
+            await socket.close()
+            raise GuestStoppedError(self._plugin, "ws_connect")
+        connection.reader = asyncio.create_task(self._read(connection), name=f"reader of {self._plugin}")
+        return connection
+
+    async def _read(self, connection: _Connection) -> None:
+        try:
+            while True:
+                message = await connection.socket.receive()
+                text = self._as_text(message)
+                if text is None:
+                    continue
+                with connection.changed:
+                    connection.buffer.append(text)
+                    connection.changed.notify()
+                    full = len(connection.buffer) >= _BUFFERED_MESSAGES
+                    if full:
+                        connection.waiting_for_room = True
+                        connection.room.clear()
+                if full:
+                    await connection.room.wait()
+        except CompatError as error:
+            self.lost = error
+            self._end(connection, error)
+            await connection.socket.close()
+
+    def _as_text(self, message: str | bytes) -> str | None:
+        if isinstance(message, str):
+            return message
+        try:
+            return message.decode()
+        except UnicodeDecodeError:
+            self._undeliverable(f"a binary message of {len(message)} bytes is no UTF-8 text")
+            return None
+
+    def _end(self, connection: _Connection, error: CompatError) -> None:
+        with connection.changed:
+            connection.ended = connection.ended or error
+            connection.changed.notify_all()
+
+    async def _shut(self, connection: _Connection, why: CompatError) -> None:
+        self._end(connection, why)
+        if connection.reader is not None:
+            connection.reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await connection.reader
+        await connection.socket.close()
+
+    # Any thread
+
+    def drain(self) -> None:
+        """From now on every answer says that the stream stops, so that a guest may leave its loop by itself."""
+        self._draining.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let a waiting guest look at its flags."""
+        for connection in list(self._connections.values()):
+            with connection.changed:
+                connection.changed.notify_all()
+
+    async def aclose(self) -> None:
+        """Close every connection, within about a second."""
+        self._closed = True
+        why = GuestStoppedError(self._plugin, "ws_receive")
+        connections = [connection for connection in self._connections.values() if connection.reader is not None]
+        await asyncio.gather(*(self._shut(connection, why) for connection in connections))

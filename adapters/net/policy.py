@@ -1,0 +1,144 @@
+"""Which addresses a plugin may reach: nothing, unless it declared it and the operator agrees.
+
+A plugin declares URL patterns in its metadata. A pattern is a glob over scheme, host and path; one whose host is
+nothing but wildcards is no declaration. An operator may narrow the declarations (``only``: both must agree) or, said
+explicitly, widen them (``also``). Loopback and private addresses need ``allow_private``, whoever declared them, and a
+rewritten address is judged like any other.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from adapters.errors import NetworkDeniedError, without_query
+
+__all__ = ["NetworkPolicy", "parse_rewrite"]
+
+_PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+
+
+def _tuple(values: object) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)  # type: ignore[arg-type]
+
+
+@attrs.frozen
+class NetworkPolicy:
+    """An operator's decisions about the network, for one plugin.
+
+    Attributes:
+        only: Patterns that narrow what the plugin declares; empty: no narrowing.
+        also: Patterns that are allowed although the plugin does not declare them.
+        allow_private: Whether loopback, private, link-local and other non-public addresses may be reached.
+        rewrites: Pairs of URL prefixes ``(from, to)``; the first that fits redirects an address. The address that the
+            plugin asked for must be allowed; the one it is redirected to is the operator's own word.
+    """
+
+    only: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
+    also: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
+    allow_private: bool = False
+    rewrites: tuple[tuple[str, str], ...] = ()
+
+    def resolve(self, plugin: str, url: str, declared: tuple[str, ...], schemes: tuple[str, ...]) -> str:
+        """The address to connect to for ``url``.
+
+        Args:
+            plugin: The plugin's name, for errors.
+            url: What the plugin asked for.
+            declared: The patterns that the plugin declares.
+            schemes: The schemes that make sense, for example ``("wss", "ws")``.
+
+        Raises:
+            NetworkDeniedError: The policy does not allow it, or it is no such URL.
+        """
+        parts = self._parse(plugin, url, schemes)
+        if not self._matches(parts, self.also):
+            if not self._matches(parts, declared):
+                names = ", ".join(declared) or "nothing"
+                rule = f"it is not among the network targets that the plugin declares ({names})"
+                raise NetworkDeniedError(
+                    plugin, url, rule, "Declare it in the plugin's metadata, or allow it explicitly"
+                )
+            if self.only and not self._matches(parts, self.only):
+                raise NetworkDeniedError(plugin, url, "the operator's list does not include it", "Extend that list")
+        for prefix, target in self.rewrites:
+            if _has_prefix(url, prefix):
+                url = target + url[len(prefix) :]
+                self._parse(plugin, url, schemes)
+                break
+        return url
+
+    def check_address(self, plugin: str, url: str, address: str) -> None:
+        """Judge an IP address that ``url`` leads to.
+
+        Raises:
+            NetworkDeniedError: It is not public, and private addresses are not allowed.
+        """
+        if self.allow_private:
+            return
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            ip = None
+        if ip is None or not ip.is_global or ip.is_multicast:
+            rule = f"{address} is a loopback, private or otherwise non-public address"
+            raise NetworkDeniedError(plugin, url, rule, "Allow private addresses if that is intended (--allow-private)")
+
+    def _parse(self, plugin: str, url: str, schemes: tuple[str, ...]) -> SplitResult:
+        try:
+            parts = urlsplit(url)
+            port_is_valid = parts.port is None or parts.port > 0
+        except ValueError:
+            parts, port_is_valid = urlsplit(""), False
+        if parts.scheme not in schemes or not parts.hostname or not port_is_valid or "\\" in url:
+            rule = f"it is not a URL of scheme {' or '.join(schemes)}"
+            raise NetworkDeniedError(plugin, url, rule, "Correct the address in the plugin")
+        if parts.username is not None or parts.password is not None:
+            raise NetworkDeniedError(plugin, url, "it carries user information", "Send credentials in a header instead")
+        return parts
+
+    @staticmethod
+    def _matches(parts: SplitResult, patterns: tuple[str, ...]) -> bool:
+        return any(_fits(parts, pattern) for pattern in patterns)
+
+
+def _fits(parts: SplitResult, pattern: str) -> bool:
+    scheme, separator, rest = pattern.partition("://")
+    authority, slash, path = rest.partition("/")
+    host, _, port = authority.partition(":") if not authority.startswith("[") else (authority, "", "")
+    if not separator or not host.strip("*?.[]!"):
+        return False
+    asked_port = str(parts.port or _PORTS[parts.scheme])
+    wanted_port = port or str(_PORTS.get(scheme, ""))
+    asked_host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "")
+    asked_path = (parts.path or "/")[1:]
+    return (
+        scheme == parts.scheme
+        and fnmatch.fnmatchcase(asked_host.lower(), host.lower().replace("[", "[[]"))
+        and fnmatch.fnmatchcase(asked_port, wanted_port)
+        and (not slash or fnmatch.fnmatchcase(asked_path, path.replace("[", "[[]")))
+    )
+
+
+def _has_prefix(url: str, prefix: str) -> bool:
+    """Whether ``prefix`` ends where a part of ``url`` ends, so that ``wss://host`` does not fit ``wss://host.evil``."""
+    if not url.startswith(prefix):
+        return False
+    rest = url[len(prefix) :]
+    return not rest or prefix.endswith("/") or rest[0] in "/?#"
+
+
+def parse_rewrite(text: str) -> tuple[str, str]:
+    """Read ``FROM=TO``, two URL prefixes.
+
+    Raises:
+        ValueError: The text is not of that form.
+    """
+    source, _, target = text.partition("=")
+    if "://" not in source or "://" not in target:
+        msg = f"{without_query(text)!r} is not of the form FROM=TO with two URL prefixes, like wss://a.example=ws://b:1"
+        raise ValueError(msg)
+    return source, target

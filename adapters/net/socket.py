@@ -1,0 +1,143 @@
+"""Opening WebSockets. Everything above sees two small protocols, so a connector can be injected.
+
+Exceptions of the ``websockets`` library, of ``ssl`` and of the operating system are translated here, once, in one
+table, and never get past this room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from adapters.errors import ConnectFailedError, ConnectionLostError
+
+__all__ = ["Connector", "Socket", "WebSocketConnector"]
+
+_CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; after that the transport is aborted
+_MAX_MESSAGE = 16 * 2**20  # bytes
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises ``ConnectionLostError`` when there is none to come."""
+        ...
+
+    async def send(self, message: str) -> None:
+        """Send a text message. Raises ``ConnectionLostError``."""
+        ...
+
+    async def close(self) -> None:
+        """Close it, within about a second whatever the other end does. Never raises."""
+        ...
+
+
+class Connector(Protocol):
+    """Opens WebSockets."""
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        """Open one. Raises ``ConnectFailedError``."""
+        ...
+
+
+@attrs.frozen
+class WebSocketConnector:
+    """Real WebSockets by the ``websockets`` library.
+
+    Attributes:
+        ssl: The TLS context for ``wss``; ``None`` for the system's trust.
+        open_timeout: Seconds for connecting, TLS and handshake together.
+        max_message: Bytes; a longer message ends the connection.
+    """
+
+    ssl: ssl.SSLContext | None = None
+    open_timeout: float = 10.0
+    max_message: int = _MAX_MESSAGE
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        """Open one. Raises ``ConnectFailedError``."""
+        try:
+            connection = await _Connect(
+                url,
+                additional_headers=dict(headers),
+                subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
+                ssl=self.ssl if url.startswith("wss:") else None,
+                open_timeout=self.open_timeout,
+                close_timeout=_CLOSE_TIMEOUT,
+                max_size=self.max_message,
+            )
+        except Exception as error:
+            problem = _problem(error)
+            if problem is None:
+                raise
+            raise ConnectFailedError(url, problem) from error
+        return _WebSocket(url, connection)
+
+
+class _Connect(connect):
+    """Follows no redirect: it would lead past the network policy."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class _WebSocket:
+    def __init__(self, url: str, connection: ClientConnection) -> None:
+        self._url = url
+        self._connection = connection
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise ConnectionLostError(self._url, _closed(error)) from error
+
+    async def send(self, message: str) -> None:
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as error:
+            raise ConnectionLostError(self._url, _closed(error)) from error
+
+    async def close(self) -> None:
+        try:
+            # The library's own timeout does not cover a full receive queue.
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
+
+
+def _closed(error: ConnectionClosed) -> str:
+    if error.rcvd is None:
+        return "it broke off without a closing handshake" if error.sent is None else f"closed by us ({error.sent})"
+    reason = f" {error.rcvd.reason!r}" if error.rcvd.reason else ""
+    return f"the other end closed it with code {error.rcvd.code}{reason}"
+
+
+def _problem(error: Exception) -> str | None:
+    """What went wrong while connecting, for people; ``None`` for an exception that is not the network's."""
+    for kind, words in _PROBLEMS:
+        if isinstance(error, kind):
+            return words(error)
+    return None
+
+
+_PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str]], ...] = (
+    (InvalidStatus, lambda error: f"the server answered with HTTP status {error.response.status_code}"),
+    (InvalidURI, lambda _: "the address is not a WebSocket URL"),
+    (InvalidHandshake, lambda error: f"the handshake failed: {error}"),
+    (ssl.SSLCertVerificationError, lambda error: f"its certificate is not trusted: {error.verify_message}"),
+    (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}"),
+    (TimeoutError, lambda _: "no answer in time"),
+    (ConnectionRefusedError, lambda _: "connection refused"),
+    (OSError, lambda error: error.strerror or str(error) or type(error).__name__),
+    (EOFError, lambda _: "the server closed the connection during the handshake"),
+)

@@ -1,0 +1,1 @@
+"""One guest: its instance, thread, calls, memory and host functions. It knows nothing of streams or sockets."""

@@ -1,0 +1,302 @@
+"""One guest: an instance, the thread that owns it, and the calls that wait for it.
+
+The laws of this room:
+
+- Only the guest's thread enters the instance. Calls are queued and run one after the other.
+- Every call may have a deadline. Stopping is a flag that host functions look at, plus a cancel that the watch sends
+  until the call has ended.
+- A guest that trapped, exited, or was cancelled keeps half-changed state, so it is *discarded*: no further call runs in
+  it. Whoever needs the plugin makes a new guest, and configures it.
+- What a host function raises surfaces at the call that was running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from typing import TypeVar
+
+import attrs
+
+from adapters.errors import GuestStoppedError, PluginCallError, PluginTimeoutError, PluginTrapError
+from adapters.observe import Crossing, Direction, Observer
+from adapters.runtime.engine import CallOutcome, HostFunction, Instance, InstantiationError
+from adapters.runtime.memory import KernelMemory
+from adapters.runtime.replies import failure_reason
+from adapters.runtime.watch import LINGER_AFTER, watch
+
+__all__ = ["Guest"]
+
+_log = logging.getLogger(__name__)
+_serial = itertools.count(1)
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class _Job:
+    """Something to do on the guest's thread: usually one call, for a parked guest a loop of calls."""
+
+    work: Callable[[], object]
+    name: str
+    timeout: float | None
+    future: Future[object] = attrs.field(factory=Future)
+
+
+class Guest:
+    """One plugin instance on a thread of its own.
+
+    Args:
+        wasm: The module's bytes.
+        plugin: The plugin's name, for errors and logs.
+        functions: The host functions for exactly the module's imports.
+        memory: The kernel memory that the host functions use.
+        stopping: The flag that host functions look at; the guest sets it when it is told to stop.
+        observer: Sees every call.
+    """
+
+    def __init__(
+        self,
+        wasm: bytes,
+        *,
+        plugin: str,
+        functions: Sequence[HostFunction],
+        memory: KernelMemory,
+        stopping: threading.Event,
+        observer: Observer | None = None,
+    ) -> None:
+        self.plugin = plugin
+        self.name = f"{plugin}#{next(_serial)}"
+        self.memory = memory
+        self.stopping = stopping
+        self._wasm = wasm
+        self._functions = functions
+        self._observer = observer
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._instance: Instance | None = None
+        self._current: _Job | None = None
+        self._deadline: float | None = None
+        self._expired = False
+        self._stop_since: float | None = None
+        self._discarded = False
+        self._lingering = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"guest {self.name}", daemon=True)
+        watch.born(self)
+        self._thread.start()
+
+    @property
+    def usable(self) -> bool:
+        """Whether further calls can run."""
+        return not (self._discarded or self.stopping.is_set() or self._ended.is_set())
+
+    @property
+    def lingering(self) -> bool:
+        """Whether it was told to stop and could not be stopped so far."""
+        return self._lingering and not self._ended.is_set()
+
+    def submit(self, work: Callable[[], T], name: str, *, timeout: float | None = None) -> Future[T]:
+        """Queue something to do on the guest's thread, where ``enter`` may be called.
+
+        Args:
+            work: What to do; its result or exception becomes the future's.
+            name: What to call it in errors, usually the export's name.
+            timeout: Seconds from when it begins until it is cancelled and the guest discarded; ``None``: no deadline.
+        """
+        job = _Job(work, name, timeout)
+        with self._lock:
+            if not self._ended.is_set():
+                self._jobs.put(job)
+                return job.future  # type: ignore[return-value]
+        job.future.set_exception(GuestStoppedError(self.plugin, name))
+        return job.future  # type: ignore[return-value]
+
+    async def call(self, export: str, data: bytes, *, timeout: float | None = None) -> bytes:
+        """Call an export and return its output.
+
+        Raises:
+            PluginCallError: It returned a non-zero code or reported an error.
+            PluginTrapError: The guest trapped, or the module could not be instantiated; the guest is discarded.
+            PluginTimeoutError: The deadline passed; the guest is discarded.
+            GuestStoppedError: The guest was stopped or discarded before the call could end.
+        """
+        return self.judge(export, await self.attempt(export, data, timeout=timeout))
+
+    async def attempt(self, export: str, data: bytes, *, timeout: float | None = None) -> CallOutcome:
+        """Like ``call``, but the plugin's own failures (``PluginCallError``) are returned with their output."""
+
+        def work() -> CallOutcome:
+            outcome = self.enter(export, data)
+            if outcome.trapped or outcome.raised is not None or self._expired:
+                self.judge(export, outcome)
+            return outcome
+
+        return await asyncio.wrap_future(self.submit(work, export, timeout=timeout))
+
+    def enter_checked(self, export: str, data: bytes) -> bytes:
+        """Like ``call``, on the guest's thread itself."""
+        return self.judge(export, self.enter(export, data))
+
+    def enter(self, export: str, data: bytes, *, restored: bytes | None = None) -> CallOutcome:
+        """Run an export on the guest's thread and return how it ended, unjudged.
+
+        Args:
+            export: The export's name.
+            data: The input.
+            restored: The image of kernel memory, if ``data`` is one (see ``KernelMemory.image``).
+        """
+        if self._instance is None or self._discarded:
+            raise GuestStoppedError(self.plugin, export)
+        self.memory.begin(restored)
+        self._observe(Direction.CALL, export, data)
+        outcome = self._instance.call(export, data)
+        self._observe(Direction.RETURN, export, outcome.output)
+        if outcome.trapped or outcome.raised is not None:
+            self._discarded = True
+        return outcome
+
+    def judge(self, export: str, outcome: CallOutcome) -> bytes:
+        """The output of a call that succeeded; otherwise raises why it did not. See ``call``."""
+        if outcome.ok:
+            return outcome.output
+        if self._expired:
+            raise PluginTimeoutError(self.plugin, export, self._current_timeout())
+        if outcome.raised is not None:
+            raise outcome.raised
+        if outcome.trapped:
+            if self.stopping.is_set():
+                raise GuestStoppedError(self.plugin, export)
+            raise PluginTrapError(self.plugin, export, outcome.error or "")
+        raise PluginCallError(self.plugin, export, outcome.code, failure_reason(outcome))
+
+    def _current_timeout(self) -> float:
+        return (self._current.timeout if self._current else None) or 0.0
+
+    def _observe(self, direction: Direction, name: str, data: bytes) -> None:
+        if self._observer is not None:
+            self._observer(Crossing(self.name, direction, name, data, time.monotonic_ns()))
+
+    # The guest's thread
+
+    def _run(self) -> None:
+        try:
+            try:
+                self._instance = Instance(self._wasm, self._functions)
+            except InstantiationError as error:
+                self._discarded = True
+                self._serve(PluginTrapError(self.plugin, "", str(error)))
+            else:
+                self._serve(None)
+        finally:
+            with self._lock:
+                self._ended.set()
+            self._refuse_rest()
+            if self._instance is not None:
+                self._instance.free()
+            watch.died(self)
+
+    def _serve(self, broken: BaseException | None) -> None:
+        while (job := self._jobs.get()) is not None:
+            if broken is not None:
+                _settle(job.future, error=broken)
+            elif not self.usable:
+                _settle(job.future, error=GuestStoppedError(self.plugin, job.name))
+            else:
+                self._perform(job)
+
+    def _perform(self, job: _Job) -> None:
+        with self._lock:
+            self._current = job
+            if job.timeout is not None:
+                self._deadline = time.monotonic() + job.timeout
+                watch.look_after(self, self._deadline)
+        try:
+            result = job.work()
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+            _settle(job.future, error=error)
+        else:
+            _settle(job.future, result=result)
+        finally:
+            with self._lock:
+                self._current = self._deadline = None
+                self._discarded = self._discarded or self._expired
+
+    def _refuse_rest(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is not None:
+                _settle(job.future, error=GuestStoppedError(self.plugin, job.name))
+
+    # Any thread
+
+    def stop(self) -> None:
+        """Begin to stop: no further call runs, the running one is cancelled. Does not wait."""
+        with self._lock:
+            if self._stop_since is not None:
+                return
+            self._stop_since = time.monotonic()
+            self.stopping.set()
+            self._jobs.put(None)
+        watch.look_after(self, self._stop_since)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds until the guest's thread has ended. Returns whether it has."""
+        return self._ended.wait(timeout)
+
+    async def aclose(self) -> None:
+        """Stop, and wait until the guest has ended or is lingering."""
+        self.stop()
+        while not self._ended.is_set() and not self._lingering:  # noqa: ASYNC110 - the other side is a thread
+            await asyncio.sleep(0.005)
+
+    def check(self, now: float) -> float | None:
+        """For the watch: cancel what is past its deadline or told to stop. See ``Watched``."""
+        with self._lock:
+            job, instance = self._current, self._instance
+            if self._ended.is_set():
+                return None
+            begun = self._stop_since
+            if begun is None and self._deadline is not None:
+                if now < self._deadline:
+                    return self._deadline
+                begun = self._deadline
+                self._expired = True
+            if begun is None:
+                return None
+        if instance is not None:
+            instance.cancel()
+        if now - begun > LINGER_AFTER and not self._lingering:
+            self._give_up(job)
+        return now
+
+    def _give_up(self, job: _Job | None) -> None:
+        """Cancelling did not help so far: release whoever waits, and keep counting the guest."""
+        _log.warning("guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name)
+        self._lingering = self._discarded = True
+        if job is not None:
+            error: Exception = GuestStoppedError(self.plugin, job.name)
+            if self._expired:
+                error = PluginTimeoutError(self.plugin, job.name, job.timeout or 0.0)
+            _settle(job.future, error=error)
+        self.stop()
+
+
+def _settle(future: Future[object], *, result: object = None, error: BaseException | None = None) -> None:
+    """Resolve a future that the watch may have resolved already, or its owner cancelled."""
+    try:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+    except InvalidStateError:
+        _log.debug("a call ended after its caller had been released")

@@ -1,0 +1,202 @@
+"""When a block of kernel memory may be freed under a guest that never frees.
+
+Extism frees everything when a call *ends*. A ``start_stream`` that never ends leaks every request and every reply, and
+since the kernel's look-ups walk its list of blocks, each message is slower than the one before. Somebody has to free,
+and freeing a block that the guest still uses hands its memory to somebody else. This is why what is done here is safe:
+
+1. *A guest that imports the kernel's* ``free`` *manages its memory itself.* Nothing is freed for it: freeing a block
+   that it has freed and allocated again would free someone else's data.
+2. *Any other guest cannot free*, so a block that the host has seen stays the same block until the host frees it. It is
+   freed only ``QUARANTINE`` host calls later: a guest may hold a reply, or write to a request, across several calls.
+3. *A block seen in two requests is never freed*: the guest reuses it. Blocks that are reused are allocated early, so
+   the first ``KEPT_REQUESTS`` requests of a call are never freed either, however rarely they come back.
+4. *What slips through is recognised.* A request from a block that was freed, or that has become a reply since, is a
+   ``StaleBlockError``: the guest's call is ended, and reclaiming is over for that module. It never goes unnoticed.
+5. *Sizes repeat.* The kernel splits freed blocks and never merges them. Replies padded with JSON white space to powers of
+   two fit where an earlier reply was, so the list of blocks stays short.
+
+What remains (guests under rule 1 that do not free, and modules under rule 4) is bounded by ``budget``: past it the
+guest has to be replaced.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from adapters.runtime.engine import KernelAccess
+from adapters.runtime.kernel import KernelLayout, split_block
+
+__all__ = ["KEPT_REQUESTS", "QUARANTINE", "KernelMemory", "LostRequestError", "OutOfMemoryError", "StaleBlockError"]
+
+QUARANTINE = 64  # host calls between the last use of a block and its freeing
+KEPT_REQUESTS = 256  # the first requests of a call that are never freed
+RECENT_REPLIES = 8  # replies that a parked guest may not have read yet
+DEFAULT_BUDGET = 64 * 2**20  # bytes
+_MAX_REQUEST = 64 * 2**20  # bytes
+
+
+class StaleBlockError(Exception):
+    """The guest used a block that was freed under it."""
+
+
+class LostRequestError(Exception):
+    """There is no block where the guest says its request is: re-entering it lost it, or the offset is nonsense."""
+
+
+class OutOfMemoryError(Exception):
+    """The kernel could not allocate a reply."""
+
+
+class KernelMemory:
+    """Reads requests, writes replies, and frees what may be freed. Used by the guest's thread only.
+
+    Args:
+        reclaim: Whether to free blocks for the guest; ``False`` for one that imports the kernel's ``free``.
+        layout: The kernel's layout, as probed.
+        budget: Bytes that may remain allocated in one call before ``on_budget`` is called, once per call.
+        on_budget: Told when the budget is spent.
+    """
+
+    def __init__(
+        self,
+        *,
+        reclaim: bool,
+        layout: KernelLayout,
+        budget: int = DEFAULT_BUDGET,
+        on_budget: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.reclaim = reclaim
+        self.host_calls = 0  # in the present call
+        self.held = 0  # bytes of blocks the host knows of and has not freed
+        self._layout = layout
+        self._budget = budget
+        self._on_budget = on_budget
+        self._over_budget = False
+        self._waiting: deque[tuple[int, int, int]] = deque()  # (due at host call, offset, bytes), oldest first
+        self._requests: set[int] = set()  # offsets of requests in quarantine
+        self._replies: set[int] = set()  # offsets of replies in quarantine
+        self._kept: set[int] = set()  # offsets that are never freed
+        self._freed: set[int] = set()  # offsets that were freed and not seen since
+        self._freed_requests: set[int] = set()  # those of them that were requests
+        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_REPLIES)
+        self._image_length = 0  # bytes of restored replies at the start of this call's memory
+
+    def begin(self, restored: bytes | None = None) -> None:
+        """A call begins: the kernel has been reset.
+
+        Args:
+            restored: What ``image`` returned, if it was made the call's input.
+        """
+        self.host_calls = 0
+        self.held = 0
+        self._over_budget = False
+        self._waiting.clear()
+        for offsets in (self._requests, self._replies, self._kept, self._freed, self._freed_requests):
+            offsets.clear()
+        self._image_length = len(restored or b"")
+        if not restored:
+            self._recent.clear()
+
+    def take(self, kernel: KernelAccess, offset: int) -> bytes:
+        """Read the request at ``offset`` and arrange for its block.
+
+        Raises:
+            StaleBlockError: The block had been freed under the guest.
+            LostRequestError: There is no block at ``offset``.
+        """
+        self.host_calls += 1
+        if self._image_length and self._layout.splits:
+            self._shrink_image(kernel)
+        length = kernel.length(offset)
+        if not length:
+            if offset in self._freed:
+                msg = "the guest used a block of kernel memory again that had been freed under it"
+                raise StaleBlockError(msg)
+            msg = f"there is no block of kernel memory at offset {offset}"
+            raise LostRequestError(msg)
+        request = kernel.read(offset, min(length, _MAX_REQUEST))
+        if self.reclaim:
+            self._note_request(offset, length)
+            self._free_due(kernel)
+        else:
+            self._hold(length)
+        return request
+
+    def _note_request(self, offset: int, length: int) -> None:
+        if offset in self._replies and offset in self._freed_requests:
+            msg = "the guest used a block of kernel memory again that had been freed under it and become a reply"
+            raise StaleBlockError(msg)
+        self._freed.discard(offset)
+        self._freed_requests.discard(offset)
+        if offset in self._kept:
+            return
+        if offset in self._requests or offset in self._replies or self.host_calls <= KEPT_REQUESTS:
+            self._kept.add(offset)
+            self._hold(length)
+            return
+        self._requests.add(offset)
+        self._waiting.append((self.host_calls + QUARANTINE, offset, length))
+        self._hold(length)
+
+    def give(self, kernel: KernelAccess, reply: bytes) -> int:
+        """Allocate a block, write ``reply`` padded with JSON white space, and return the block's offset.
+
+        Raises:
+            OutOfMemoryError: The kernel has no room.
+        """
+        padded = reply.ljust(1 << max(len(reply) - 1, 31).bit_length()) if self.reclaim else reply
+        offset = kernel.alloc(len(padded))
+        if not offset:
+            msg = f"the kernel has no room for a reply of {len(padded)} bytes"
+            raise OutOfMemoryError(msg)
+        kernel.write(offset, padded)
+        self._recent.append((offset, padded))
+        self._hold(len(padded))
+        if self.reclaim:
+            self._freed.discard(offset)
+            self._replies.add(offset)
+            self._waiting.append((self.host_calls + QUARANTINE, offset, len(padded)))
+        return offset
+
+    def image(self) -> bytes | None:
+        """The input that restores the latest replies when the guest is entered again; ``None`` if that is not sure."""
+        if not self._layout.restores:
+            return None
+        if not self._recent:
+            return b""
+        base = self._layout.base
+        image = bytearray(max(offset + len(reply) for offset, reply in self._recent) - base)
+        for offset, reply in self._recent:
+            image[offset - base : offset - base + len(reply)] = reply
+        return bytes(image)
+
+    def _shrink_image(self, kernel: KernelAccess) -> None:
+        """Give back what the restored image holds besides replies, or it would grow with every re-entry."""
+        base, kept = self._layout.base, self._image_length
+        self._image_length = 0
+        spare = min(offset for offset, _ in self._recent) - base - self._layout.header
+        if spare > 0 and split_block(kernel, base, spare):
+            kernel.free(base)
+            base, kept = base + spare + self._layout.header, kept - spare - self._layout.header
+        self._hold(kept)
+        if self.reclaim:
+            self._waiting.append((self.host_calls + QUARANTINE, base, kept))
+
+    def _free_due(self, kernel: KernelAccess) -> None:
+        while self._waiting and self._waiting[0][0] <= self.host_calls:
+            _, offset, length = self._waiting.popleft()
+            if offset not in self._kept:
+                kernel.free(offset)
+                self.held -= length
+                self._freed.add(offset)
+                if offset in self._requests:
+                    self._freed_requests.add(offset)
+            self._requests.discard(offset)
+            self._replies.discard(offset)
+
+    def _hold(self, length: int) -> None:
+        self.held += length
+        if self.held > self._budget and not self._over_budget:
+            self._over_budget = True
+            self._on_budget()

@@ -1,0 +1,49 @@
+"""How plugins say that something failed, in each of their ways. Pure functions over bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters.runtime.engine import CallOutcome
+
+__all__ = ["decode_object", "failure_reason"]
+
+_MAX_REASON = 2_000  # characters of a plugin's own words that are worth keeping
+
+
+def failure_reason(outcome: CallOutcome) -> str:
+    """Why a call failed, in the plugin's words: from error memory, else from the ``error`` of its JSON output.
+
+    Returns:
+        The reason, at most 2,000 characters; empty if the plugin gave none.
+    """
+    if outcome.error:
+        return outcome.error.strip()[:_MAX_REASON]
+    try:
+        answer = decode_object(outcome.output)
+    except ValueError:
+        return outcome.output.decode(errors="replace").strip()[:_MAX_REASON]
+    reason = answer.get("error") or answer.get("message") or ""
+    return (reason if isinstance(reason, str) else msgspec.json.encode(reason).decode())[:_MAX_REASON]
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    Raises:
+        ValueError: The bytes are no JSON object; the text says what they are.
+    """
+    if not data.strip():
+        msg = "it is empty where a JSON object is expected"
+        raise ValueError(msg)
+    try:
+        value = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        msg = f"it is not JSON ({error})"
+        raise ValueError(msg) from error
+    if not isinstance(value, dict):
+        msg = f"it is a JSON {type(value).__name__} where an object is expected"
+        raise ValueError(msg)  # noqa: TRY004 - what is wrong is the plugin's value, not a caller's type
+    return value

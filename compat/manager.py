@@ -1,0 +1,172 @@
+"""The stream manager: many plugins under source names, many subscribers to the streams of one key.
+
+Each key that is subscribed to has one stream of its plugin, shared by all its subscriptions. A subscription has a
+bounded buffer of its own; one that overflows ends with an error and disturbs nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from adapters.contract import Stream, StreamKey
+from adapters.errors import StreamUsageError
+from adapters.settings import AdapterSettings
+from compat.errors import SourceTakenError, UnknownSourceError
+from compat.plugin import Plugin, Source, open_plugin
+from compat.subscription import Subscription
+from detectors.rules import PluginKind
+
+__all__ = ["StreamManager"]
+
+
+class _Channel:
+    """One stream and those who subscribe to it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.subscriptions: set[Subscription] = set()
+        self.task: asyncio.Task[None] | None = None
+
+
+class StreamManager:
+    """Runs plugins of any kind and routes subscriptions to them by their key's source.
+
+    An asynchronous context manager: leaving it ends all subscriptions and closes all plugins.
+    """
+
+    def __init__(self) -> None:
+        self._plugins: dict[str, Plugin] = {}
+        self._channels: dict[StreamKey, _Channel] = {}
+        self._closed = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The registered source names."""
+        return tuple(self._plugins)
+
+    async def register(
+        self,
+        source: str,
+        plugin: Source,
+        *,
+        config: Mapping[str, Any] | None = None,
+        kind: PluginKind | str | None = None,
+        rewrite: Mapping[str, str] | None = None,
+        allow_private: bool = False,
+        settings: AdapterSettings | None = None,
+    ) -> Plugin:
+        """Open a plugin and route keys with this source to it. The arguments are those of ``open_plugin``.
+
+        Raises:
+            SourceTakenError: Another plugin is registered under this name.
+            OSError, DetectionError, UnsupportedPluginError: As ``open_plugin``.
+        """
+        self._require_open()
+        if source in self._plugins:
+            raise SourceTakenError(source)
+        opened = open_plugin(
+            plugin,
+            config=config,
+            kind=kind,
+            name=source,
+            rewrite=rewrite,
+            allow_private=allow_private,
+            settings=settings,
+        )
+        self._plugins[source] = opened
+        return opened
+
+    async def unregister(self, source: str) -> None:
+        """End all streams of a source and close its plugin.
+
+        Raises:
+            UnknownSourceError: Nothing is registered under this name.
+        """
+        plugin = self._find(source)
+        del self._plugins[source]
+        await plugin.aclose()
+
+    def subscribe(self, key: StreamKey | str, *, buffer: int = 1_024) -> Subscription:
+        """A subscription, not yet begun: ``async with manager.subscribe(key) as subscription: async for item in ...``.
+
+        Args:
+            key: What to subscribe to; its source says which plugin serves it.
+            buffer: Items that may wait for this subscriber; one more ends the subscription with an error.
+
+        Raises:
+            KeyFormatError: ``key`` is a text and not the form of a key.
+            UnknownSourceError: No plugin is registered under the key's source.
+        """
+        self._require_open()
+        key = StreamKey.parse(key) if isinstance(key, str) else key
+        self._find(key.source)
+        return Subscription(key, buffer, self._join, self._leave)
+
+    def _find(self, source: str) -> Plugin:
+        plugin = self._plugins.get(source)
+        if plugin is None:
+            raise UnknownSourceError(source, self.sources)
+        return plugin
+
+    def _require_open(self) -> None:
+        if self._closed:
+            msg = "the stream manager has been closed"
+            raise StreamUsageError(msg)
+
+    async def _join(self, subscription: Subscription) -> Stream:
+        self._require_open()
+        key = subscription.key
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = _Channel(self._find(key.source).stream(key))
+            channel.task = asyncio.create_task(self._pump(key, channel), name=f"pump of {key}")
+        channel.subscriptions.add(subscription)
+        return channel.stream
+
+    async def _pump(self, key: StreamKey, channel: _Channel) -> None:
+        error: Exception | None = None
+        try:
+            async with channel.stream as stream:
+                async for item in stream:
+                    for subscription in tuple(channel.subscriptions):
+                        if not subscription.put(item):
+                            channel.subscriptions.discard(subscription)
+                    if not channel.subscriptions:
+                        break
+        except Exception as caught:  # noqa: BLE001 - it surfaces at every subscription
+            error = caught
+        finally:
+            if self._channels.get(key) is channel:
+                del self._channels[key]
+            for subscription in channel.subscriptions:
+                subscription.end(error)
+
+    async def _leave(self, subscription: Subscription) -> None:
+        channel = self._channels.get(subscription.key)
+        if channel is None or subscription not in channel.subscriptions:
+            return
+        channel.subscriptions.discard(subscription)
+        if not channel.subscriptions and channel.task is not None:
+            del self._channels[subscription.key]
+            channel.task.cancel()
+            await asyncio.wait([channel.task])
+
+    async def aclose(self) -> None:
+        """End all subscriptions and close all plugins. Safe to call twice."""
+        self._closed = True
+        plugins, self._plugins = list(self._plugins.values()), {}
+        await asyncio.gather(*(plugin.aclose() for plugin in plugins))
+        tasks = [channel.task for channel in self._channels.values() if channel.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,119 @@
+"""Opening a plugin: from a path or bytes to something that streams.
+
+What is done here is detection, the choice of an adapter, and clean-up; streaming is the adapter's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from adapters.contract import PluginInfo, Stream, StreamAdapter, StreamKey
+from adapters.errors import StreamUsageError
+from adapters.net.policy import NetworkPolicy
+from adapters.registry import make_adapter
+from adapters.settings import AdapterSettings
+from detectors.report import ModuleReport, inspect
+from detectors.rules import PluginKind
+
+__all__ = ["Plugin", "Source", "open_plugin"]
+
+Source = str | os.PathLike[str] | bytes
+
+
+class Plugin:
+    """An open plugin: an asynchronous context manager. Made by ``open_plugin``."""
+
+    def __init__(self, adapter: StreamAdapter, name: str) -> None:
+        self._adapter = adapter
+        self._closed = False
+        self.name = name
+
+    @property
+    def report(self) -> ModuleReport:
+        """What the detector says of the module."""
+        return self._adapter.report
+
+    async def info(self) -> PluginInfo:
+        """What the plugin says of itself, from ``plugin_info``, ``meta`` or both; it gets no network for this."""
+        return await self._adapter.info()
+
+    def stream(self, key: StreamKey | str) -> Stream:
+        """A stream, not yet started: ``async with plugin.stream(key) as stream: async for item in stream: ...``.
+
+        Raises:
+            KeyFormatError: ``key`` is a text and not the form of a key.
+            StreamUsageError: The plugin has been closed.
+        """
+        if self._closed:
+            msg = f"plugin {self.name!r} has been closed"
+            raise StreamUsageError(msg, remedy="Open it again")
+        return self._adapter.stream(StreamKey.parse(key) if isinstance(key, str) else key)
+
+    async def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
+        """Call an export: the raw way in. See ``StreamAdapter.call`` for what it raises."""
+        return await self._adapter.call(export, data.encode() if isinstance(data, str) else data, timeout=timeout)
+
+    async def aclose(self) -> None:
+        """Stop every stream and guest. Safe to call twice."""
+        self._closed = True
+        await self._adapter.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def open_plugin(
+    source: Source,
+    *,
+    config: Mapping[str, Any] | None = None,
+    kind: PluginKind | str | None = None,
+    name: str | None = None,
+    rewrite: Mapping[str, str] | None = None,
+    allow_private: bool = False,
+    settings: AdapterSettings | None = None,
+) -> Plugin:
+    """Detect what a module is and put the adapter of its kind around it.
+
+    Nothing of the plugin runs before the first stream or call.
+
+    Args:
+        source: The module's path or bytes.
+        config: The plugin's configuration; every new guest is given it.
+        kind: The kind to run it as, where it offers several; ``None``: generic before legacy.
+        name: What to call it in errors and logs; the file's name by default.
+        rewrite: URL prefixes by what replaces them, to run it against a simulator or a staging host.
+        allow_private: Whether it may reach loopback and private addresses.
+        settings: Everything else that can be chosen or injected; the arguments above are put on top of it.
+
+    Raises:
+        OSError: The path cannot be read.
+        DetectionError: The module cannot run; the error carries every finding.
+        UnsupportedPluginError: It is no plugin of a known kind, or not of the chosen one.
+    """
+    settings = settings or AdapterSettings()
+    policy: NetworkPolicy = settings.policy
+    if rewrite:
+        policy = attrs.evolve(policy, rewrites=(*rewrite.items(), *policy.rewrites))
+    if allow_private:
+        policy = attrs.evolve(policy, allow_private=True)
+    settings = attrs.evolve(settings, policy=policy, config=settings.config if config is None else dict(config))
+    if isinstance(source, bytes):
+        wasm, path = source, None
+    else:
+        path = os.fspath(source)
+        wasm = Path(path).read_bytes()
+    report = attrs.evolve(inspect(wasm), path=path)
+    name = name or (Path(path).stem if path else f"plugin-{report.sha256[:8]}")
+    chosen = PluginKind(kind) if isinstance(kind, str) else kind
+    return Plugin(make_adapter(name, wasm, report, settings, chosen), name)

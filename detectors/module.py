@@ -1,0 +1,194 @@
+"""Bytes to :class:`ModuleInterface`: what a core module imports and exports, its size, its digest and its compiler.
+
+wasmtime decides whether the bytes are a valid module; the interface is then read from the sections, since to have
+wasmtime read it would compile the module first. Guest code is never compiled here, let alone run. What the names mean
+is no business of this room.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+import attrs
+import wasmtime
+
+from detectors.formats import ModuleError, check_format
+from detectors.sections import Sections, read_sections
+from detectors.toolchain import CUSTOM_SECTIONS, Toolchain, recognise
+from detectors.wording import shown
+
+__all__ = [
+    "MAX_MODULE_SIZE",
+    "Export",
+    "ExternType",
+    "FunctionType",
+    "Import",
+    "ModuleInterface",
+    "OtherType",
+    "digest",
+    "read_module",
+]
+
+#: The largest module that is looked at, in bytes. Go plugins take 3 to 5 MB.
+MAX_MODULE_SIZE = 256 << 20
+
+
+@attrs.frozen
+class FunctionType:
+    """The signature of a function, in the text format's names: ``i32``, ``i64``, ``f64``, ``externref``, ..."""
+
+    params: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        result = self.results[0] if len(self.results) == 1 else f"({', '.join(self.results)})"
+        return f"({', '.join(self.params)}) -> {result}"
+
+
+@attrs.frozen
+class OtherType:
+    """The type of anything but a function, as far as a host needs it.
+
+    Attributes:
+        kind: ``memory``, ``table``, ``global`` or ``tag``.
+    """
+
+    kind: str
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+ExternType = FunctionType | OtherType
+
+
+@attrs.frozen
+class Import:
+    """Something that the host must supply before any export can be called."""
+
+    module: str
+    name: str
+    type: ExternType
+
+
+@attrs.frozen
+class Export:
+    """Something that the module offers the host."""
+
+    name: str
+    type: ExternType
+
+
+@attrs.frozen
+class ModuleInterface:
+    """What the host sees of a module.
+
+    Attributes:
+        imports: In the module's order; the same name may be imported more than once.
+        exports: In the module's order; names are unique.
+        size: In bytes.
+        sha256: The digest of the bytes, in lower-case hexadecimal.
+        toolchain: The compiler, where the module tells.
+    """
+
+    imports: tuple[Import, ...]
+    exports: tuple[Export, ...]
+    size: int
+    sha256: str
+    toolchain: Toolchain | None = None
+
+    def export(self, name: str) -> Export | None:
+        """Return the export of that name, or None."""
+        return next((export for export in self.exports if export.name == name), None)
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of the bytes in lower-case hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_module(data: bytes, *, sha256: str | None = None) -> ModuleInterface:
+    """Validate a module and read its interface.
+
+    Args:
+        data: The module.
+        sha256: Its digest, if the caller knows it already.
+
+    Raises:
+        ModuleError: The bytes are no valid core module, or one beyond the bounds. The error's ``slug`` tells which.
+    """
+    if len(data) > MAX_MODULE_SIZE:
+        raise ModuleError(
+            "too-large",
+            f"The module is larger than {MAX_MODULE_SIZE:,} bytes",
+            "Plugins take 3 to 5 MB; check that this is one",
+        )
+    check_format(data)
+    try:
+        wasmtime.Module.validate(_engine(), data)
+    except (wasmtime.WasmtimeError, ValueError) as error:
+        _explain_truncation(data)
+        raise ModuleError(
+            "invalid-module",
+            f"WebAssembly validation failed: {_first_line(error)}",
+            "Build the plugin again; the compiler's output was damaged or changed afterwards",
+        ) from error
+    try:
+        sections = read_sections(data, CUSTOM_SECTIONS)
+        imports, exports = _resolved(sections)
+    except (ValueError, LookupError) as error:
+        raise ModuleError(
+            "invalid-module",
+            f"The interface cannot be read: {_first_line(error)}",
+            "Build the plugin without experimental features of WebAssembly",
+        ) from error
+    return ModuleInterface(
+        imports=imports,
+        exports=exports,
+        size=len(data),
+        sha256=sha256 or digest(data),
+        toolchain=recognise(data, sections.customs),
+    )
+
+
+@functools.cache
+def _engine() -> wasmtime.Engine:
+    return wasmtime.Engine()
+
+
+def _explain_truncation(data: bytes) -> None:
+    """Raise the walker's ``truncated`` for an invalid module that simply ends too early."""
+    try:
+        read_sections(data)
+    except (ValueError, LookupError):
+        return  # damaged in some other way, which wasmtime names better
+
+
+def _first_line(error: Exception) -> str:
+    return shown(str(error).partition("\n")[0], limit=300)
+
+
+def _resolved(sections: Sections) -> tuple[tuple[Import, ...], tuple[Export, ...]]:
+    """Replace the indices of the binary format by the types they stand for."""
+    types = [None if row is None else FunctionType(*row) for row in sections.types]
+    imported = [index for _, _, _, index in sections.imports if index is not None]
+
+    def extern(kind: str, index: int | None) -> ExternType:
+        if index is None:
+            return OtherType(kind)
+        signature = types[index]
+        if signature is None:
+            raise ValueError(f"type {index} is not that of a function")
+        return signature
+
+    def type_of(index: int) -> int:
+        return imported[index] if index < len(imported) else sections.functions[index - len(imported)]
+
+    return (
+        tuple(Import(module, name, extern(kind, index)) for module, name, kind, index in sections.imports),
+        tuple(
+            Export(name, extern(kind, type_of(index) if kind == "function" else None))
+            for name, kind, index in sections.exports
+        ),
+    )

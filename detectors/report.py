@@ -1,0 +1,206 @@
+"""The room's front: a path or bytes to :class:`ModuleReport`, always.
+
+Whatever the bytes are, the answer is a report that says so; only a path that cannot be read raises. The same bytes
+give the same report. Guest code is never compiled, instantiated or run to find out.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from detectors.classify import Evidence, Offer, classify
+from detectors.diagnostics import Diagnostic, Severity, diagnose, unreadable
+from detectors.errors import PluginError
+from detectors.formats import ModuleError
+from detectors.module import MAX_MODULE_SIZE, Export, Import, digest, read_module
+from detectors.rules import NAMESPACES, PluginKind
+from detectors.toolchain import Toolchain
+
+__all__ = ["DetectionError", "ModuleReport", "inspect"]
+
+
+@attrs.frozen
+class ModuleReport:
+    """What a module is, what it offers and asks for, and what is wrong with it.
+
+    Attributes:
+        path: Where it was read from; None for bytes.
+        kind: The kind of plugin; ``PluginKind.UNKNOWN`` if it is none, or no module at all.
+        dialect: The dialect of its kind, or None.
+        offers: Every interface it offers, the one that is used first.
+        reason: Why it is of this kind, one clause: ``exports start_stream and stop_stream``.
+        evidence: What speaks for it.
+        imports: What the host must supply.
+        exports: What the module offers.
+        size: In bytes.
+        sha256: The digest of the bytes in lower-case hexadecimal; empty for a file too large to be read.
+        toolchain: The compiler that built it, where the module tells.
+        diagnostics: What was found, errors and all else, in the order of the rules.
+    """
+
+    path: str | None
+    kind: PluginKind
+    dialect: str | None
+    offers: tuple[Offer, ...]
+    reason: str
+    evidence: tuple[Evidence, ...]
+    imports: tuple[Import, ...]
+    exports: tuple[Export, ...]
+    size: int
+    sha256: str
+    toolchain: Toolchain | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that keep the plugin from running."""
+        return tuple(found for found in self.diagnostics if found.severity is Severity.ERROR)
+
+    @property
+    def runnable(self) -> bool:
+        """Whether the module is a plugin of a known kind without errors."""
+        return self.kind != PluginKind.UNKNOWN and not self.errors
+
+    @property
+    def host_imports(self) -> tuple[Import, ...]:
+        """The imports from the namespaces in which the host serves plugins."""
+        return tuple(item for item in self.imports if item.module in NAMESPACES)
+
+    def has_export(self, name: str) -> bool:
+        """Return whether the module exports anything by that name."""
+        return any(export.name == name for export in self.exports)
+
+    def raise_for_errors(self) -> None:
+        """Return if there are no errors.
+
+        Raises:
+            DetectionError: There are.
+        """
+        if self.errors:
+            raise DetectionError(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values that any JSON encoder takes.
+
+        Types stand as text, ``(i64) -> i64`` or ``memory``; kinds and severities as their names.
+        """
+        return {
+            "path": self.path,
+            "sha256": self.sha256,
+            "size": self.size,
+            "kind": self.kind.value,
+            "dialect": self.dialect,
+            "toolchain": None if self.toolchain is None else str(self.toolchain),
+            "runnable": self.runnable,
+            "offers": [
+                {
+                    "kind": offer.kind.value,
+                    "dialect": offer.dialect,
+                    "missing": [list(names) for names in offer.missing],
+                }
+                for offer in self.offers
+            ],
+            "reason": self.reason,
+            "evidence": [{"subject": item.subject, "meaning": item.meaning} for item in self.evidence],
+            "imports": [{"module": item.module, "name": item.name, "type": str(item.type)} for item in self.imports],
+            "exports": [{"name": item.name, "type": str(item.type)} for item in self.exports],
+            "diagnostics": [
+                {
+                    "slug": found.slug,
+                    "severity": found.severity.value,
+                    "subject": found.subject,
+                    "message": found.message,
+                    "remedy": found.remedy,
+                }
+                for found in self.diagnostics
+            ],
+        }
+
+
+class DetectionError(PluginError):
+    """A module is not what it should be, found without running it.
+
+    Attributes:
+        report: The whole report.
+        diagnostics: Its errors, the first of which the message tells.
+    """
+
+    def __init__(self, report: ModuleReport) -> None:
+        first, *more = report.errors
+        also = f" (and {len(more)} more)" if more else ""
+        finding = f"{report.path or 'the module'}: {first.slug}: {first.message.removesuffix('.')}{also}"
+        super().__init__(finding, remedy=first.remedy)
+        self.report = report
+        self.diagnostics = report.errors
+
+    def __reduce__(self) -> tuple[type[DetectionError], tuple[ModuleReport]]:
+        return type(self), (self.report,)
+
+
+def inspect(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> ModuleReport:
+    """Say what a module is, without running it.
+
+    Args:
+        source: The module's bytes, or the path of its file; a text is always a path.
+
+    Raises:
+        OSError: The path cannot be read.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        return _report(None, data, len(data))
+    path = os.fspath(source)
+    data, size = _read(path)
+    # A file name need not be valid text, but a report must be.
+    return _report(path.encode(errors="backslashreplace").decode(), data, size)
+
+
+def _read(path: str) -> tuple[bytes, int]:
+    """Read a file, but not much more of it than will be looked at; return that and the file's size in bytes."""
+    if "\0" in path:
+        raise OSError(errno.EINVAL, "A path cannot contain a null character", path)
+    with Path(path).open("rb") as file:
+        data = file.read(MAX_MODULE_SIZE + 1)
+        return data, max(len(data), os.fstat(file.fileno()).st_size)
+
+
+def _report(path: str | None, data: bytes, size: int) -> ModuleReport:
+    sha256 = digest(data) if len(data) == size else ""
+    try:
+        module = read_module(data, sha256=sha256)
+    except ModuleError as error:
+        found = unreadable(error)
+        return ModuleReport(
+            path=path,
+            kind=PluginKind.UNKNOWN,
+            dialect=None,
+            offers=(),
+            reason=error.message,
+            evidence=(),
+            imports=(),
+            exports=(),
+            size=size,
+            sha256=sha256,
+            toolchain=None,
+            diagnostics=(found,),
+        )
+    judged = classify(module)
+    return ModuleReport(
+        path=path,
+        kind=judged.kind,
+        dialect=judged.dialect,
+        offers=judged.offers,
+        reason=judged.reason,
+        evidence=judged.evidence,
+        imports=module.imports,
+        exports=module.exports,
+        size=size,
+        sha256=sha256,
+        toolchain=module.toolchain,
+        diagnostics=diagnose(module, judged),
+    )

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+import wasmtime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors import module
+from detectors.formats import HEADER, ModuleError
+from detectors.module import (
+    Export,
+    ExternType,
+    FunctionType,
+    Import,
+    ModuleInterface,
+    OtherType,
+    read_module,
+)
+from detectors.sections import Sections
+from detectors.toolchain import Toolchain
+
+if TYPE_CHECKING:
+    from tests.detectors.conftest import Build
+
+ENGINE = wasmtime.Engine()
+KINDS: dict[type, str] = {
+    wasmtime.MemoryType: "memory",
+    wasmtime.TableType: "table",
+    wasmtime.GlobalType: "global",
+    wasmtime.TagType: "tag",
+}
+
+MODULES = {
+    "nothing": "(module)",
+    "imports of all kinds": """(module
+        (import "env" "f" (func (param i32 i64) (result f32)))
+        (import "env" "t" (table 1 2 funcref))
+        (import "env" "m" (memory 1))
+        (import "env" "g" (global (mut i64)))
+        (import "env" "x" (tag (param i32)))
+        (import "extism:host/user" "f" (func)))""",
+    "exported imports": """(module
+        (import "a" "g" (global i32))
+        (import "a" "f" (func $f (param i64) (result i64)))
+        (import "a" "m" (memory $m 1))
+        (func $own (param f64))
+        (export "f" (func $f)) (export "m" (memory $m)) (export "own" (func $own)) (export "g" (global 0)))""",
+    "exports of all kinds": """(module
+        (memory (export "m") 1) (table (export "t") 1 funcref) (global (export "g") i32 (i32.const 7))
+        (tag (export "x") (param i32 i64)) (func (export "f") (result i32) i32.const 0))""",
+    "multi-value": '(module (func (export "f") (param i32) (result i32 i64 f32 f64) unreachable))',
+    "one function under three names": """(module
+        (func $f (export "a") (export "b") (result i32) i32.const 0) (export "" (func $f)))""",
+    "references": '(module (func (export "f") (param externref funcref) (result externref) ref.null extern))',
+    "memory64": '(module (import "a" "m" (memory i64 1)) (memory (export "m") i64 1 70000))',
+    "start section": '(module (func $s (loop br 0)) (start $s) (func (export "f") (param i32)))',
+    "data, elements and code": """(module
+        (memory 1) (data (i32.const 0) "hello") (table 2 funcref) (elem (i32.const 0) $a $b)
+        (func $a) (func $b (result i32) i32.const 1) (export "b" (func $b)))""",
+    "many types": "(module " + " ".join(f"(type (func (param {'i32 ' * n})))" for n in range(200))
+        + '(func (type 199)) (func (export "f") (type 150)))',
+    "names beyond ASCII": '(module (import "größe" "\\u{1f600}" (func)) (func (export "\\00\\n")))',
+}  # fmt: skip
+
+
+def _wasmtimes_reading(data: bytes) -> tuple[tuple[Import, ...], tuple[Export, ...]]:
+    """What wasmtime itself says after compiling the whole module."""
+
+    def extern(found: wasmtime.ImportType | wasmtime.ExportType) -> ExternType:
+        kind = found.type
+        if not isinstance(kind, wasmtime.FuncType):
+            return OtherType(KINDS[type(kind)])
+        # The binding calls externref by its old name.
+        params, results = ([str(t).replace("anyref", "externref") for t in ts] for ts in (kind.params, kind.results))
+        return FunctionType(tuple(params), tuple(results))
+
+    compiled = wasmtime.Module(ENGINE, data)
+    return (
+        tuple(Import(item.module, item.name or "", extern(item)) for item in compiled.imports),
+        tuple(Export(item.name, extern(item)) for item in compiled.exports),
+    )
+
+
+def _is_readable_by_wasmtimes_binding(found: ModuleInterface) -> bool:
+    """Whether the binding can name all the types; at others it ends the process."""
+    plain = {"i32", "i64", "f32", "f64", "funcref", "externref"}
+    types = [*(item.type for item in found.imports), *(item.type for item in found.exports)]
+    return all(plain.issuperset((*t.params, *t.results)) for t in types if isinstance(t, FunctionType))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_interface_is_the_one_wasmtime_reads(name: str) -> None:
+    data = bytes(wasmtime.wat2wasm(MODULES[name]))
+    found = read_module(data)
+    assert (found.imports, found.exports) == _wasmtimes_reading(data)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from([bytes(wasmtime.wat2wasm(text)) for text in MODULES.values()]),
+    st.lists(st.tuples(st.integers(8, 400), st.integers(0, 7)), min_size=1, max_size=2),
+)
+def test_a_damaged_module_is_refused_or_read_as_wasmtime_reads_it(data: bytes, flips: list[tuple[int, int]]) -> None:
+    damaged = bytearray(data)
+    for at, bit in flips:
+        damaged[at % len(data)] ^= 1 << bit
+    try:
+        found = read_module(bytes(damaged))
+    except ModuleError as error:
+        slug = error.slug
+    else:
+        slug = ""
+        if _is_readable_by_wasmtimes_binding(found):
+            assert (found.imports, found.exports) == _wasmtimes_reading(bytes(damaged))
+    assert slug in {"", "invalid-module", "truncated", "not-wasm", "component"}
+
+
+def test_types_at_which_wasmtimes_binding_ends_the_process_are_read() -> None:
+    data = wasmtime.wat2wasm("""(module
+        (type $s (struct (field i32)))
+        (import "a" "simd" (func (param v128)))
+        (import "a" "gc" (func (param anyref (ref $s)) (result (ref null $s))))
+        (func (export "exception") (param exnref)))""")
+    found = read_module(bytes(data))
+    assert [str(item.type) for item in found.imports] == ["(v128) -> ()", "(anyref, (ref 0)) -> (ref null 0)"]
+    assert [str(item.type) for item in found.exports] == ["(exnref) -> ()"]
+
+
+def test_nothing_is_compiled(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = build(["meta"])
+
+    def compiled(*_: object) -> None:
+        raise AssertionError("a module was compiled")
+
+    monkeypatch.setattr(wasmtime.Module, "__init__", compiled)
+    with pytest.raises(AssertionError):
+        wasmtime.Module(ENGINE, data)
+    assert read_module(data).export("meta") == Export("meta", FunctionType((), ("i32",)))
+
+
+def test_size_and_digest_are_those_of_the_bytes(build: Build) -> None:
+    data = build(["meta"])
+    found = read_module(data)
+    assert (found.size, found.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert read_module(data, sha256="known").sha256 == "known"
+
+
+def test_the_toolchain_is_told_where_the_module_tells(build: Build) -> None:
+    assert read_module(build()).toolchain is None
+    assert read_module(build(extra='(@custom "go:buildid" "x")')).toolchain == Toolchain("Go")
+
+
+def test_an_export_is_found_by_name(build: Build) -> None:
+    found = read_module(build(["meta", "init"]))
+    assert found.export("init") == found.exports[1]
+    assert found.export("shutdown") is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "text"),
+    [
+        (FunctionType(), "() -> ()"),
+        (FunctionType(("i64",), ("i64",)), "(i64) -> i64"),
+        (FunctionType(("i32", "i32"), ("i64", "f32")), "(i32, i32) -> (i64, f32)"),
+        (OtherType("memory"), "memory"),
+    ],
+)
+def test_types_read_as_text(type_: ExternType, text: str) -> None:
+    assert str(type_) == text
+
+
+def test_validation_fails_with_wasmtimes_words(build: Build) -> None:
+    data = build(["meta"])
+    with pytest.raises(ModuleError, match=r"validation failed: .*offset 0x") as caught:
+        read_module(data[:-2] + b"\xfa" + data[-1:])  # an unknown instruction
+    assert caught.value.slug == "invalid-module"
+    assert "\n" not in caught.value.message
+
+
+def test_a_module_that_is_cut_off_is_told_so(build: Build) -> None:
+    with pytest.raises(ModuleError, match="cut off") as caught:
+        read_module(build(["meta"])[:-1])
+    assert caught.value.slug == "truncated"
+
+
+def test_a_module_without_its_last_sections_is_invalid(build: Build) -> None:
+    whole = build(["meta"])
+    code = whole.rindex(b"\x0a\x06\x01")
+    with pytest.raises(ModuleError) as caught:
+        read_module(whole[:code])
+    assert caught.value.slug == "invalid-module"
+
+
+def test_a_module_beyond_the_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MODULE_SIZE", 8)
+    assert read_module(HEADER).size == 8
+    with pytest.raises(ModuleError, match="larger than 8 bytes") as caught:
+        read_module(HEADER + b"\0\1\0")
+    assert caught.value.slug == "too-large"
+
+
+def test_a_valid_module_in_an_unknown_encoding_is_refused(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> Sections:
+        raise ValueError("the unknown type form 0x00")
+
+    monkeypatch.setattr(module, "read_sections", unknown)
+    with pytest.raises(ModuleError, match=r"cannot be read: the unknown type form 0x00") as caught:
+        read_module(build())
+    assert caught.value.slug == "invalid-module"
+
+
+def test_a_function_whose_type_is_none_is_refused(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Sections((None,), (("env", "f", "function", 0),), (), (), {})
+    monkeypatch.setattr(module, "read_sections", lambda *_: wrong)
+    with pytest.raises(ModuleError, match="type 0 is not that of a function"):
+        read_module(build())

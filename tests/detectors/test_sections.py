@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import wasmtime
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors import sections
+from detectors.formats import HEADER, ModuleError
+from detectors.sections import Sections, read_sections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _read(text: str) -> Sections:
+    return read_sections(bytes(wasmtime.wat2wasm(text)))
+
+
+def _leb(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _section(identity: int, body: bytes) -> bytes:
+    return bytes([identity]) + _leb(len(body)) + body
+
+
+def _named(name: bytes, rest: bytes = b"") -> bytes:
+    return _section(0, _leb(len(name)) + name + rest)
+
+
+def test_an_empty_module_has_nothing() -> None:
+    assert read_sections(HEADER) == Sections((), (), (), (), {})
+
+
+def test_imports_of_every_kind_are_read() -> None:
+    found = _read("""(module
+        (import "a" "f" (func (param i32)))
+        (import "a" "t" (table 1 2 funcref))
+        (import "a" "t64" (table i64 1 externref))
+        (import "a" "m" (memory 1))
+        (import "a" "m64" (memory i64 1 70000))
+        (import "a" "shared" (memory 1 2 shared))
+        (import "a" "g" (global (mut i64)))
+        (import "a" "r" (global (ref null func)))
+        (import "a" "x" (tag (param i32)))
+        (import "b" "last" (func)))""")
+    assert [(module, name, kind) for module, name, kind, _ in found.imports] == [
+        ("a", "f", "function"),
+        ("a", "t", "table"),
+        ("a", "t64", "table"),
+        ("a", "m", "memory"),
+        ("a", "m64", "memory"),
+        ("a", "shared", "memory"),
+        ("a", "g", "global"),
+        ("a", "r", "global"),
+        ("a", "x", "tag"),
+        ("b", "last", "function"),
+    ]
+    assert [index is not None for _, _, kind, index in found.imports] == [
+        kind == "function" for _, _, kind, _ in found.imports
+    ]
+
+
+def test_exports_of_every_kind_are_read() -> None:
+    found = _read("""(module
+        (func (export "f")) (table (export "t") 1 funcref) (memory (export "m") 1)
+        (global (export "g") i32 (i32.const 0)) (tag (export "x")))""")
+    assert found.exports == (
+        ("f", "function", 0),
+        ("t", "table", 0),
+        ("m", "memory", 0),
+        ("g", "global", 0),
+        ("x", "tag", 0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        *((name, name) for name in ("i32", "i64", "f32", "f64", "v128")),
+        *((name, name) for name in ("funcref", "externref", "anyref", "eqref", "i31ref", "structref", "arrayref")),
+        *((name, name) for name in ("exnref", "nullref", "nullfuncref", "nullexternref", "nullexnref")),
+        ("(ref func)", "(ref func)"),
+        ("(ref null func)", "funcref"),
+        ("(ref none)", "(ref none)"),
+        ("(ref $s)", "(ref 0)"),
+        ("(ref null $s)", "(ref null 0)"),
+    ],
+)
+def test_value_types_have_the_names_of_the_text_format(written: str, name: str) -> None:
+    found = _read(f"(module (type $s (struct)) (type $f (func (param {written}))))")
+    assert found.types == (None, ((name,), ()))
+
+
+def test_the_long_form_of_a_nullable_reference_reads_like_the_short_one() -> None:
+    assert read_sections(HEADER + _section(1, b"\x01\x60\x01\x63\x70\x00")).types == ((("funcref",), ()),)
+
+
+def test_types_that_are_no_functions_keep_their_place() -> None:
+    found = _read("""(module
+        (rec (type $a (sub (struct (field i8) (field (mut (ref null $b)))))) (type $b (sub $a (struct (field i8)
+            (field (mut (ref null $b)))))))
+        (type $c (array (mut i16)))
+        (rec)
+        (type $d (sub final (func (result f32 f64)))))""")
+    assert found.types == (None, None, None, ((), ("f32", "f64")))
+
+
+def test_only_the_wanted_custom_sections_are_kept_and_the_first_of_a_name_counts() -> None:
+    data = HEADER + _named(b"keep", b"one") + _named(b"skip", b"x") + _named(b"keep", b"two")
+    assert read_sections(data, frozenset({"keep"})).customs == {"keep": b"one"}
+    assert read_sections(data).customs == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"\x05ab", b"\x02\xff\xff"], ids=["none", "cut", "not text"])
+def test_a_custom_section_without_a_readable_name_is_none_of_the_wanted(body: bytes) -> None:
+    assert read_sections(HEADER + _section(0, body), frozenset({"keep"})).customs == {}
+
+
+@pytest.mark.parametrize(
+    ("tail", "missing"),
+    [
+        (b"\x01", "1 bytes"),
+        (b"\x01\x85", "1 bytes"),
+        (b"\x0a\x05ab", "3 bytes"),
+        (b"\x0a" + _leb(2**40), "1,099,511,627,776 bytes"),
+    ],
+    ids=["identity only", "half a size", "half a body", "huge size"],
+)
+def test_a_section_that_is_cut_off_is_told_with_what_is_missing(tail: bytes, missing: str) -> None:
+    with pytest.raises(ModuleError, match="cut off") as caught:
+        read_sections(HEADER + tail)
+    assert caught.value.slug == "truncated"
+    assert f"needs at least {missing} more" in caught.value.message
+
+
+@pytest.mark.parametrize("identity", [1, 2, 3, 7])
+def test_an_interface_section_beyond_the_bound_is_refused(identity: int) -> None:
+    size = sections.MAX_INTERFACE_SECTION + 1
+    with pytest.raises(ModuleError, match="1,048,577 bytes") as caught:
+        read_sections(HEADER + _section(identity, bytes(size)))
+    assert caught.value.slug == "too-large"
+
+
+def test_code_and_data_have_no_bound() -> None:
+    size = sections.MAX_INTERFACE_SECTION + 1
+    assert read_sections(HEADER + _section(10, bytes(size)) + _section(11, bytes(size))).exports == ()
+
+
+def test_more_sections_than_the_bound_are_refused() -> None:
+    with pytest.raises(ModuleError, match="10,000 sections") as caught:
+        read_sections(HEADER + _section(0, b"\0") * (sections.MAX_SECTIONS + 1))
+    assert caught.value.slug == "too-large"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (_section(1, b"\x01\x5d\x00"), "type form 0x5d"),
+        (_section(1, b"\x01\x60\x01\x50"), "value type 0x50"),
+        (_section(2, b"\x01\x00\x00\x20\x00"), "kind 0x20"),
+        (_section(2, b"\x01\x00\x00\x02\x08\x01\x00"), "limits 0x08"),
+        (_section(3, b"\xff" * 12), "longer than 64 bits"),
+        (_section(7, b"\x01\x00\x05\x00"), "kind 0x05"),
+    ],
+)
+def test_an_encoding_that_is_not_known_is_never_guessed(body: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_sections(HEADER + body)
+
+
+def test_a_name_longer_than_its_section_is_an_error() -> None:
+    with pytest.raises(IndexError, match="9 bytes announced"):
+        read_sections(HEADER + _section(7, b"\x01\x09ab\x00\x00"))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused_in_the_declared_ways(tail: bytes) -> None:
+    _refused_or_read(lambda: read_sections(HEADER + tail, frozenset({"producers"})))
+
+
+@given(st.sampled_from([1, 2, 3, 7]), st.binary(max_size=100))
+def test_any_body_of_an_interface_section_is_read_or_refused(identity: int, body: bytes) -> None:
+    _refused_or_read(lambda: read_sections(HEADER + _section(identity, body)))
+
+
+def _refused_or_read(read: Callable[[], Sections]) -> None:
+    found: object
+    try:
+        found = read()
+    except (ModuleError, ValueError, IndexError) as error:
+        found = error
+    assert isinstance(found, Sections) or str(found)
