@@ -161,7 +161,9 @@ class PluginHost:
 
         def log(event_type: str, message: str, data: object) -> None:
             text = self.redact(message if data is None else f"{message} {data}")
-            self.logger.log(_LEVELS.get(event_type.lower(), logging.INFO), "%s", text)
+            # A guest that is told to stop complains about what fails then; nobody needs to be woken by that.
+            level = logging.DEBUG if network.draining else _LEVELS.get(event_type.lower(), logging.INFO)
+            self.logger.log(level, "%s", text)
             hooks.log(f"{event_type}: {text}")
 
         guest = self._guest(handlers_for(network, hooks.publish, log), hooks, stopping)

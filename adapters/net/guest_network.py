@@ -84,6 +84,11 @@ class GuestNetwork:
         self._connections: dict[str, _Connection] = {}
 
     @property
+    def draining(self) -> bool:
+        """Whether the guest has been told that its stream is being closed."""
+        return self._draining.is_set()
+
+    @property
     def alive(self) -> int:
         """Connections that are open."""
         return sum(connection.ended is None for connection in list(self._connections.values()))
@@ -93,7 +98,7 @@ class GuestNetwork:
     def connect(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
         """Open a WebSocket. See ``hostcalls.Network``."""
         if self._draining.is_set():
-            raise GuestStoppedError(self._plugin, "ws_connect")
+            raise _closing()
         if self.alive >= _MAX_CONNECTIONS:
             msg = f"plugin {self._plugin!r} has {_MAX_CONNECTIONS} connections open, which is the limit"
             raise StreamUsageError(msg)
@@ -118,7 +123,7 @@ class GuestNetwork:
         connection = self._find(connection_id)
         deadline = None if timeout_ms == 0 else time.monotonic() + max(timeout_ms, 0) / 1000
         with connection.changed:
-            while not connection.buffer:
+            while not connection.buffer or self._draining.is_set():
                 if self._stopping.is_set():
                     raise GuestStoppedError(self._plugin, "ws_receive")
                 if self._draining.is_set() or connection.ended is not None:
@@ -139,7 +144,7 @@ class GuestNetwork:
         """Wait before a dead connection is reported: most guests try again at once, for ever."""
         if self._draining.is_set():
             self._stopping.wait(_DRAIN_PACE)
-            return GuestStoppedError(self._plugin, "ws_receive")
+            return _closing()
         self.failures += 1
         self._stopping.wait(max(_DEAD_PACE, min(timeout_ms, 1000) / 1000))
         return connection.ended or ConnectionLostError(connection.url, "it is closed")
@@ -256,3 +261,7 @@ class GuestNetwork:
         why = GuestStoppedError(self._plugin, "ws_receive")
         connections = [connection for connection in self._connections.values() if connection.reader is not None]
         await asyncio.gather(*(self._shut(connection, why) for connection in connections))
+
+
+def _closing() -> CompatError:
+    return StreamUsageError("the stream is being closed")

@@ -18,9 +18,7 @@ __all__ = ["describe", "inspect"]
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print the reports."
-)
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print.")
 def inspect(files: tuple[Path, ...], style: str) -> int:
     """Say what each FILE is: its kind and dialect, what led to that, and what is wrong with it.
 

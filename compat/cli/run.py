@@ -63,7 +63,7 @@ class _Rewrite(click.ParamType):
 @click.option("--rewrite", type=_Rewrite(), multiple=True, help="Replace a URL prefix, to use another host.")
 @click.option("--allow-private", is_flag=True, help="Let the plugin reach loopback and private addresses.")
 @click.option("--format", "style", type=click.Choice(["text", "ndjson"]), default="text", help="How to print items.")
-def run(
+def run(  # noqa: PLR0917 - click passes parameters by name
     file: Path,
     key: StreamKey,
     config: tuple[tuple[str, str], ...],

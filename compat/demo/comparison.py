@@ -21,6 +21,7 @@ __all__ = ["Ohlcv", "compare", "plugin_bytes", "read_candle"]
 
 _RATE = 5.0  # candles per second
 _PATIENCE = 12.0  # seconds until the demo gives up
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -39,7 +40,7 @@ def plugin_bytes(kind: str) -> bytes:
 
 def read_candle(item: StreamData) -> Ohlcv:
     """Read a candle from either plugin's payload: they differ in field names, number forms and time forms."""
-    payload: dict[str, Any] = msgspec.json.decode(item.data, float_hook=Decimal)
+    payload: dict[str, Any] = _decode(item.data)
     opened = payload.get("timestamp", payload.get("openTime"))
     at = nanoseconds(opened) if isinstance(opened, str) else int(opened or 0) * 10**9
     return Ohlcv(at, tuple(Decimal(payload[name]) for name in _FIELDS))
