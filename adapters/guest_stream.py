@@ -2,8 +2,8 @@
 
 The parked guest is the hard part. Its call has returned and its goroutine stands still, perhaps before it could read
 the reply that it was given. The host enters it again through a cheap export, again and again; the goroutine continues
-inside those calls, for as long as each happens to last. A call begins by resetting kernel memory, so the input of every
-re-entry is an image that puts the latest replies back where they were.
+inside those calls, for as long as each happens to last. A call begins by resetting kernel memory, where the reply is,
+so memory is suspended between the calls (see ``runtime/kernel.py``).
 
 ``stop_stream`` can only be called while no call runs: before the first re-entry, or between two. Whoever closes the
 stream therefore sets a flag, lets host functions answer that the stream stops, and gives the guest a moment.
@@ -23,13 +23,14 @@ from adapters.errors import PluginProtocolError, StreamRejectedError
 from adapters.host import GuestHooks, LiveGuest, PluginHost
 from adapters.net.guest_network import GuestNetwork
 from adapters.publisher import Gate, Publisher
+from adapters.runtime.kernel import BALLAST
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError
 
 __all__ = ["GuestStream"]
 
-# Exports to enter a parked guest through: they take no input, which is an image of memory, and change nothing.
+# Exports to enter a parked guest through: they take no input and change nothing.
 _DOORS = ("get_name", "plugin_info", "meta", "get_timeframes", "get_credential_fields")
 _IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
 _ENDED_AFTER = 2.0  # seconds of doing nothing without a connection until a guest counts as returned
@@ -87,7 +88,8 @@ class GuestStream:
     def _live(self) -> None:
         """The whole life. Returns when the plugin has ended the stream, or after it was told to stop."""
         guest, key = self.live.guest, msgspec.json.encode(self._stream.key.to_wire())
-        self._require_success(guest.enter_checked("start_stream", key))
+        # JSON white space, so that there is room to suspend memory in: see BALLAST.
+        self._require_success(guest.enter_checked("start_stream", key.ljust(BALLAST)))
         idle_since: float | None = None
         pause = _IDLE_FIRST
         while not self._leaving.is_set():
@@ -125,13 +127,12 @@ class GuestStream:
     def _re_enter(self) -> bool:
         """Enter the parked guest once. Returns whether it did anything."""
         guest, door = self.live.guest, self._door()
-        image = guest.memory.image()
-        if image is None:
-            self._lost("this Extism lays out its memory in an unknown way, so a reply in flight cannot be restored")
-        outcome = guest.enter(door, image or b"", restored=image)
+        if not guest.memory.suspend():
+            self._lost("this Extism lays out its memory in an unknown way, so what was in flight cannot be kept")
+        outcome = guest.enter(door, b"")
         if outcome.trapped or outcome.raised is not None:
             guest.judge(door, outcome)
-        return guest.memory.host_calls > 0
+        return guest.memory.host_calls_in_call > 0
 
     def _door(self) -> str:
         for export in _DOORS:

@@ -166,7 +166,7 @@ class PluginHost:
             self.logger.log(level, "%s", text)
             hooks.log(f"{event_type}: {text}")
 
-        guest = self._guest(handlers_for(network, hooks.publish, log), hooks, stopping)
+        guest = self._guest(handlers_for(network, hooks.publish, log, hooks.lost), hooks, stopping)
         live = LiveGuest(guest, network, gateway)
         try:
             await self._configure(guest)

@@ -11,6 +11,7 @@ list, prints what a host function raises and lets the guest go on, and drops the
 from __future__ import annotations
 
 import base64
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ import attrs
 import msgspec
 from extism_sys import ffi, lib
 
-__all__ = ["CallOutcome", "HostFunction", "Instance", "InstantiationError", "KernelAccess"]
+__all__ = ["CallOutcome", "HostFunction", "Instance", "InstantiationError", "KernelAccess", "RawMemory"]
 
 _CALLBACK = "void(ExtismCurrentPlugin*, const ExtismVal*, ExtismSize, ExtismVal*, ExtismSize, void*)"
 _I64 = 1  # ExtismValType_I64
@@ -58,9 +59,36 @@ class KernelAccess:
         """Allocate a block of ``size`` bytes. Returns its offset, 0 if the kernel has no room."""
         return int(lib.extism_current_plugin_memory_alloc(self._current, size))
 
+    def memory(self) -> RawMemory:
+        """The kernel's memory as such, for use between two calls."""
+        return RawMemory(lib.extism_current_plugin_memory(self._current))
+
     def free(self, offset: int) -> None:
         """Free the block at ``offset``; nothing happens if there is none."""
         lib.extism_current_plugin_memory_free(self._current, offset)
+
+
+@attrs.frozen
+class RawMemory:
+    """The kernel's memory by its address in this process.
+
+    It may be used on the guest's thread while the instance lives and as long as the memory does not move, which the
+    probe of ``kernel.py`` establishes.
+    """
+
+    _address: Any
+
+    def read_u64(self, offset: int) -> int:
+        """The little-endian number at ``offset``."""
+        return int.from_bytes(ffi.buffer(self._address + offset, 8), "little")
+
+    def write_u64(self, offset: int, value: int) -> None:
+        """Write a little-endian number to ``offset``."""
+        ffi.memmove(self._address + offset, value.to_bytes(8, "little"), 8)
+
+    def write_header(self, offset: int, status: int, size: int) -> None:
+        """Write the header of a block of ``size`` bytes, all in use, to ``offset``."""
+        ffi.memmove(self._address + offset, struct.pack("<B3xII", status, size, size), 12)
 
 
 @attrs.frozen

@@ -144,17 +144,16 @@ class Guest:
         """Like ``call``, on the guest's thread itself."""
         return self.judge(export, self.enter(export, data))
 
-    def enter(self, export: str, data: bytes, *, restored: bytes | None = None) -> CallOutcome:
+    def enter(self, export: str, data: bytes) -> CallOutcome:
         """Run an export on the guest's thread and return how it ended, unjudged.
 
         Args:
             export: The export's name.
             data: The input.
-            restored: The image of kernel memory, if ``data`` is one (see ``KernelMemory.image``).
         """
         if self._instance is None or self._discarded:
             raise GuestStoppedError(self.plugin, export)
-        self.memory.begin(restored)
+        self.memory.begin()
         self._observe(Direction.CALL, export, data)
         outcome = self._instance.call(export, data)
         self._observe(Direction.RETURN, export, outcome.output)

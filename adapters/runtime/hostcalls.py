@@ -133,7 +133,16 @@ def _http_failed(message: str) -> bytes:
     return _encode({"status": 0, "headers": {}, "body": "", "error": message})
 
 
-def _guarded(answer: Callable[[Any], bytes], request_type: type[Any], failed: Callable[[str], bytes]) -> Handler:
+def _ignore(_: str) -> None:
+    return None
+
+
+def _guarded(
+    answer: Callable[[Any], bytes],
+    request_type: type[Any],
+    failed: Callable[[str], bytes],
+    malformed: Callable[[str], None] = _ignore,
+) -> Handler:
     """A handler that decodes its request and turns failures into the function's own form of error reply."""
     decoder = msgspec.json.Decoder(request_type)
 
@@ -141,6 +150,7 @@ def _guarded(answer: Callable[[Any], bytes], request_type: type[Any], failed: Ca
         try:
             return answer(decoder.decode(request))
         except msgspec.DecodeError as error:
+            malformed(f"malformed request: {error}")
             return failed(f"malformed request: {error}")
         except CompatError as error:
             return failed(str(error))
@@ -149,7 +159,10 @@ def _guarded(answer: Callable[[Any], bytes], request_type: type[Any], failed: Ca
 
 
 def handlers_for(
-    network: Network, publish: Callable[[Publication], str | None], log: Callable[[str, str, Any], None]
+    network: Network,
+    publish: Callable[[Publication], str | None],
+    log: Callable[[str, str, Any], None],
+    lost: Callable[[str], None] = _ignore,
 ) -> dict[str, Handler]:
     """The handlers of one guest, by host function.
 
@@ -157,6 +170,7 @@ def handlers_for(
         network: The guest's way to the network.
         publish: Takes what the guest publishes; returns why it is refused, or ``None``.
         log: Takes a log record's event type, message and data.
+        lost: Told why, when something published could not be read.
     """
 
     def ws_connect(request: _ConnectRequest) -> bytes:
@@ -200,7 +214,7 @@ def handlers_for(
         "ws_send": _guarded(ws_send, _SendRequest, _failed),
         "ws_receive": _guarded(ws_receive, _ReceiveRequest, _failed),
         "ws_close": _guarded(ws_close, _CloseRequest, _failed),
-        "publish_stream_data": _guarded(publish_stream_data, _PublishRequest, _failed),
+        "publish_stream_data": _guarded(publish_stream_data, _PublishRequest, _failed, lost),
         "http_request": _guarded(http_request, _HttpRequest, _http_failed),
         "log_record": _guarded(log_record, _LogRecord, _failed),
         "time_now": time_now,
@@ -228,7 +242,7 @@ def bind(
     *,
     guest: str,
     observer: Observer | None = None,
-    lost: Callable[[str], None] = lambda _: None,
+    lost: Callable[[str], None] = _ignore,
 ) -> list[HostFunction]:
     """One host function for each import, in whatever served namespace it stands.
 

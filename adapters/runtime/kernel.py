@@ -1,144 +1,187 @@
-"""What is known of the layout of Extism's kernel memory, and how it was found out.
+"""Keeping Extism's kernel memory alive from one call to the next.
 
-A call begins by resetting the kernel's memory: every block is gone, and the input becomes the first block. A guest that
-parked (its call returned while a goroutine had not yet read the reply it was given) finds its reply again only if the
-next call's input puts the same bytes at the same offset. That rests on where the kernel places the input, so it is not
-assumed but probed, once a process, on a small guest of our own. Where the probe fails, nothing is restored and whoever
-re-enters a guest has to tell a gap.
+A call begins by resetting the kernel's memory: every block is gone. For a parked guest (its call returned while a
+goroutine had not yet read the reply it was given, or had just written its next request) that is a lost message, and no
+host function can prevent it: the reset comes before the guest runs.
 
-The probe establishes:
+What the reset clears is what the kernel's *position* says is in use. So between two calls the host sets the position
+to zero, and nothing is cleared: every block stays where it is, and is found where it was. What the guest then
+allocates before its first host call comes to lie at the very beginning, over blocks that are long dead: the first of
+them is the input of the call that parked, padded to ``BALLAST`` bytes for this purpose. At that first host call the
+list of blocks is mended (one block from there to the next that is known) and the position put back, and the kernel is
+as if there had been one long call.
 
-- ``base``: the offset of the first block's data, which is where the input lands;
-- ``header``: the bytes between one block's end and the next one's data;
-- ``restores``: bytes written at an offset in one call, and put there again by the next call's input, are what the guest
-  reads at that offset;
-- ``splits``: a block can be made two by writing a second header into it, so that one part can be freed and the other
-  kept; ``split_block`` does that.
+This rests on the layout of the kernel's memory, so nothing is assumed: it is probed, once a process, on a small guest
+of our own. Where the probe fails nothing is touched, and whoever enters a parked guest has to tell a gap.
 
-As far as has been measured (Extism 1.41), the kernel takes new blocks from the end of its memory as long as there is
-room, then from the first freed block that is large enough, splitting it; it never merges blocks and never gives memory
-back within a call.
+Everything here runs on the guest's thread; between two calls nobody else can be in the instance.
 """
 
 from __future__ import annotations
 
 import functools
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 import wasmtime
 
-from adapters.runtime.engine import HostFunction, Instance, KernelAccess
+from adapters.runtime.engine import HostFunction, Instance, KernelAccess, RawMemory
 
-__all__ = ["KernelLayout", "probe_kernel", "split_block"]
+__all__ = ["BALLAST", "KernelLayout", "Suspension", "probe_kernel"]
 
-_GUEST = """
-(module
-  (import "env" "probe" (func $probe (param i64) (result i64)))
-  (import "extism:host/env" "load_u64" (func $load (param i64) (result i64)))
-  (func (export "run") (result i32)
-    (drop (call $probe (call $load (call $probe (i64.const 0)))))
-    (i32.const 0)))
-"""
-_MARK = b"in-flght"
-_TAIL = 512  # bytes that follow the reply in the probe
-_HEADER = struct.Struct("<B3xII")  # a block's status, size and bytes in use
+BALLAST = 16 * 1024  # bytes
+
+_POSITION = 9  # where the kernel keeps its position, relative to the first block's header
+_BLOCKS = 65  # where the first block's header is
+_HEADER = 12  # bytes of a header: status, three of padding, size, bytes in use
+_FIRST = _BLOCKS + _HEADER  # the offset of the first block
 _ACTIVE = 1  # the status of a block in use
 
 
 @attrs.frozen
 class KernelLayout:
-    """The layout of kernel memory, as probed. See the module's docstring."""
+    """What the probe found.
 
-    base: int
-    header: int
-    restores: bool
-    splits: bool
+    Attributes:
+        continues: Whether kernel memory can be kept from one call to the next.
+    """
+
+    continues: bool
+
+
+@attrs.frozen
+class Suspension:
+    """Kernel memory between two calls: ``suspend`` before the next call, ``resume`` at its first host call or its end.
+
+    Attributes:
+        memory: The kernel's memory.
+        position: The position to put back.
+    """
+
+    memory: RawMemory
+    position: int
+
+    @classmethod
+    def suspend(cls, memory: RawMemory) -> Suspension:
+        """Set the position to zero, so that the next call's reset clears nothing."""
+        position = memory.read_u64(_POSITION)
+        memory.write_u64(_POSITION, 0)
+        return cls(memory, position)
+
+    def resume(self, known: Iterable[int]) -> int:
+        """Mend the list of blocks and put the position back.
+
+        Args:
+            known: Offsets of blocks that the host knows to be in the list.
+
+        Returns:
+            The offset below which no known block has survived: the guest wrote there, or the mending block covers it.
+        """
+        used = _BLOCKS + self.memory.read_u64(_POSITION)
+        end = _BLOCKS + self.position
+        if used == _BLOCKS:
+            boundary = used
+        else:
+            starts = (offset - _HEADER for offset in known)
+            boundary = min((start for start in (*starts, end) if start >= used + _HEADER), default=used)
+        if boundary > used:
+            self.memory.write_header(used, _ACTIVE, boundary - used - _HEADER)
+        self.memory.write_u64(_POSITION, max(end, boundary) - _BLOCKS)
+        return boundary + _HEADER
+
+
+_GUEST = """
+(module
+  (import "env" "probe" (func $probe (param i64) (result i64)))
+  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "load_u64" (func $load (param i64) (result i64)))
+  (global $reply (mut i64) (i64.const 0))
+  (func (export "receive") (result i32)
+    (global.set $reply (call $probe (i64.const 0)))
+    (i32.const 0))
+  (func (export "read") (result i32)
+    (drop (call $probe (call $length (global.get $reply))))
+    (drop (call $probe (call $load (global.get $reply))))
+    (i32.const 0))
+  (func (export "allocate") (result i32)
+    (drop (call $load (call $alloc (i64.const 40))))
+    (drop (call $probe (call $load (global.get $reply))))
+    (i32.const 0)))
+"""
+_MARK = b"in-flght"
 
 
 @functools.cache
 def probe_kernel() -> KernelLayout:
     """Probe the kernel of the installed Extism. Takes about 10 ms, once a process."""
     probe = _Probe()
-    instance = Instance(
-        bytes(wasmtime.wat2wasm(_GUEST)), [HostFunction("env", "probe", ("i64",), ("i64",), probe.on_host_call)]
-    )
+    functions = [HostFunction("env", "probe", ("i64",), ("i64",), probe.on_host_call)]
+    instance = Instance(bytes(wasmtime.wat2wasm(_GUEST)), functions)
     try:
-        probe.enter(instance, probe.measure, b"A" * 16)
-        probe.enter(instance, probe.measure, b"B" * 300)
-        probe.enter(instance, probe.write_reply, b"")
-        image = bytes(max(probe.reply - probe.base, 0)) + _MARK + bytes(_TAIL)
-        probe.enter(instance, probe.find_reply, image)
-        restores = probe.consistent and probe.loaded == _MARK
-        probe.enter(instance, probe.split_input, image)
-        splits = restores and probe.split and probe.loaded == _MARK
-        return KernelLayout(probe.base, probe.header, restores, splits)
+        return KernelLayout(continues=probe.run(instance))
     finally:
         instance.free()
 
 
 class _Probe:
-    """The host's side of the probe: each step is what the host function does at the guest's first call."""
+    """The host's side of the probe."""
 
     def __init__(self) -> None:
-        self.base = self.header = self.reply = 0
-        self.consistent = True
-        self.split = False
-        self.loaded = b""
-        self._input = b""
-        self._step: Callable[[KernelAccess], int] = self.measure
-        self._first = True
-
-    def enter(self, instance: Instance, step: Callable[[KernelAccess], int], data: bytes) -> None:
-        self._step, self._input, self._first = step, data, True
-        instance.call("run", data)
+        self._step: Callable[[KernelAccess, int], int] = self.give_reply
+        self._memory: RawMemory | None = None
+        self._reply = 0
+        self._stable = False
+        self._answers: list[int] = []
 
     def on_host_call(self, kernel: KernelAccess, argument: int) -> int:
-        if self._first:
-            self._first = False
-            return self._step(kernel)
-        self.loaded = (argument & (2**64 - 1)).to_bytes(8, "little")
+        return self._step(kernel, argument)
+
+    def run(self, instance: Instance) -> bool:
+        """Whether a reply given in one call can be found, with its length, in the next two, and memory stays put."""
+        instance.call("receive", b"")
+        if not self._stable or self._memory is None:
+            return False
+        suspension = Suspension.suspend(self._memory)
+        self._step = self.note_answer
+        instance.call("read", b"")
+        suspension.resume(())
+        found = self._answers == [len(_MARK), int.from_bytes(_MARK, "little")]
+        suspension = Suspension.suspend(self._memory)
+        self._step = functools.partial(self.check_mended, suspension)
+        instance.call("allocate", b"")
+        return found and self._stable and self._answers[-1:] == [int.from_bytes(_MARK, "little")]
+
+    def give_reply(self, kernel: KernelAccess, _: int) -> int:
+        """Give the guest a reply behind a ballast, and see whether memory is laid out, and stays, as expected."""
+        memory = kernel.memory()
+        ballast = kernel.alloc(BALLAST)
+        self._reply = kernel.alloc(len(_MARK))
+        kernel.write(self._reply, _MARK)
+        kernel.alloc(8 * 2**20)
+        position = 3 * _HEADER + BALLAST + len(_MARK) + 8 * 2**20
+        self._memory = kernel.memory()
+        self._stable = (
+            memory == self._memory
+            and (ballast, self._reply) == (_FIRST, _FIRST + BALLAST + _HEADER)
+            and memory.read_u64(_POSITION) == position
+        )
+        return self._reply
+
+    def note_answer(self, _: KernelAccess, argument: int) -> int:
+        """The guest tells what it read."""
+        self._answers.append(argument & (2**64 - 1))
         return 0
 
-    def measure(self, kernel: KernelAccess) -> int:
-        """Find the input and the block that follows it; the second time both must fit the first."""
-        following = kernel.alloc(8)
-        base = kernel.read(0, following).rfind(self._input)
-        header = following - base - len(self._input)
-        if self.base:
-            self.consistent = (base, header) == (self.base, self.header)
-        self.base, self.header = base, header
-        return following
-
-    def write_reply(self, kernel: KernelAccess) -> int:
-        """Give the guest a reply at an offset that a later call restores."""
-        kernel.alloc(300)
-        self.reply = kernel.alloc(len(_MARK))
-        kernel.write(self.reply, _MARK)
-        return self.reply
-
-    def find_reply(self, _: KernelAccess) -> int:
-        """Let the guest read where the reply was in the call before."""
-        return self.reply
-
-    def split_input(self, kernel: KernelAccess) -> int:
-        """Split the input before the reply and free the first part: the reply must stay."""
-        self.split = self.header == _HEADER.size and split_block(
-            kernel, self.base, self.reply - self.base - self.header
+    def check_mended(self, suspension: Suspension, kernel: KernelAccess, argument: int) -> int:
+        """The guest has allocated before its first host call: after mending, all blocks must be there."""
+        self.note_answer(kernel, argument)
+        suspension.resume([self._reply])
+        self._stable = (
+            self._stable
+            and kernel.memory() == self._memory
+            and kernel.length(_FIRST) == 40
+            and kernel.length(self._reply) == len(_MARK)
+            and kernel.alloc(16) >= suspension.position + _FIRST
         )
-        kernel.free(self.base)
-        self.split = self.split and kernel.length(self.base) == 0 and kernel.length(self.reply) == len(_MARK) + _TAIL
-        return self.reply
-
-
-def split_block(kernel: KernelAccess, offset: int, first: int) -> bool:
-    """Make two blocks of the one at ``offset``: ``first`` bytes, a header, and the rest. Returns whether it worked."""
-    _, size, _ = _HEADER.unpack(kernel.read(offset - _HEADER.size, _HEADER.size))
-    second = offset + first + _HEADER.size
-    rest = size - first - _HEADER.size
-    if first <= 0 or rest <= 0:
-        return False
-    kernel.write(second - _HEADER.size, _HEADER.pack(_ACTIVE, rest, rest))
-    kernel.write(offset - _HEADER.size, _HEADER.pack(_ACTIVE, first, first))
-    return kernel.length(offset) == first and kernel.length(second) == rest
+        return 0

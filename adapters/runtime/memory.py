@@ -9,11 +9,11 @@ and freeing a block that the guest still uses hands its memory to somebody else.
 2. *Any other guest cannot free*, so a block that the host has seen stays the same block until the host frees it. It is
    freed only ``QUARANTINE`` host calls later: a guest may hold a reply, or write to a request, across several calls.
 3. *A block seen in two requests is never freed*: the guest reuses it. Blocks that are reused are allocated early, so
-   the first ``KEPT_REQUESTS`` requests of a call are never freed either, however rarely they come back.
+   the first ``KEPT_REQUESTS`` requests are never freed either, however rarely they come back.
 4. *What slips through is recognised.* A request from a block that was freed, or that has become a reply since, is a
    ``StaleBlockError``: the guest's call is ended, and reclaiming is over for that module. It never goes unnoticed.
-5. *Sizes repeat.* The kernel splits freed blocks and never merges them. Replies padded with JSON white space to powers of
-   two fit where an earlier reply was, so the list of blocks stays short.
+5. *Sizes repeat.* The kernel splits freed blocks and never merges them. Replies padded with JSON white space to powers
+   of two fit where an earlier reply was, so the list of blocks stays short.
 
 What remains (guests under rule 1 that do not free, and modules under rule 4) is bounded by ``budget``: past it the
 guest has to be replaced.
@@ -21,17 +21,17 @@ guest has to be replaced.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 
-from adapters.runtime.engine import KernelAccess
-from adapters.runtime.kernel import KernelLayout, split_block
+from adapters.runtime.engine import KernelAccess, RawMemory
+from adapters.runtime.kernel import KernelLayout, Suspension
 
 __all__ = ["KEPT_REQUESTS", "QUARANTINE", "KernelMemory", "LostRequestError", "OutOfMemoryError", "StaleBlockError"]
 
 QUARANTINE = 64  # host calls between the last use of a block and its freeing
 KEPT_REQUESTS = 256  # the first requests of a call that are never freed
-RECENT_REPLIES = 8  # replies that a parked guest may not have read yet
 DEFAULT_BUDGET = 64 * 2**20  # bytes
 _MAX_REQUEST = 64 * 2**20  # bytes
 
@@ -67,7 +67,8 @@ class KernelMemory:
         on_budget: Callable[[], None] = lambda: None,
     ) -> None:
         self.reclaim = reclaim
-        self.host_calls = 0  # in the present call
+        self.host_calls = 0  # since memory was last reset
+        self.host_calls_in_call = 0
         self.held = 0  # bytes of blocks the host knows of and has not freed
         self._layout = layout
         self._budget = budget
@@ -79,24 +80,46 @@ class KernelMemory:
         self._kept: set[int] = set()  # offsets that are never freed
         self._freed: set[int] = set()  # offsets that were freed and not seen since
         self._freed_requests: set[int] = set()  # those of them that were requests
-        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_REPLIES)
-        self._image_length = 0  # bytes of restored replies at the start of this call's memory
+        self._latest: deque[int] = deque(maxlen=256)  # offsets of the latest blocks, where they are not kept track of
+        self._raw: RawMemory | None = None
+        self._suspension: Suspension | None = None
 
-    def begin(self, restored: bytes | None = None) -> None:
-        """A call begins: the kernel has been reset.
-
-        Args:
-            restored: What ``image`` returned, if it was made the call's input.
-        """
+    def begin(self) -> None:
+        """A call begins: the kernel is reset, unless it was suspended."""
+        self.host_calls_in_call = 0
+        if self._suspension is not None:
+            return
         self.host_calls = 0
         self.held = 0
         self._over_budget = False
         self._waiting.clear()
+        self._latest.clear()
         for offsets in (self._requests, self._replies, self._kept, self._freed, self._freed_requests):
             offsets.clear()
-        self._image_length = len(restored or b"")
-        if not restored:
-            self._recent.clear()
+
+    def suspend(self) -> bool:
+        """Between two calls: keep all blocks for the next one.
+
+        Returns:
+            Whether that is sure; if not, the next call begins with empty memory.
+        """
+        self._resume()
+        if self._layout.continues and self._raw is not None:
+            self._suspension = Suspension.suspend(self._raw)
+        return self._suspension is not None
+
+    def _resume(self) -> None:
+        """The first host call of a call that continues another, or its end: put the kernel in order."""
+        if self._suspension is None:
+            return
+        lists = (self._requests, self._replies, self._kept, self._freed, self._freed_requests)
+        # Where a block begins once, one begins for ever, in use or freed: the kernel never merges blocks.
+        survived = self._suspension.resume(itertools.chain(self._latest, *lists))
+        self._suspension = None
+        self._latest = deque((offset for offset in self._latest if offset >= survived), self._latest.maxlen)
+        for offsets in lists:
+            offsets.difference_update([offset for offset in offsets if offset < survived])
+        self._waiting = deque(entry for entry in self._waiting if entry[1] >= survived)
 
     def take(self, kernel: KernelAccess, offset: int) -> bytes:
         """Read the request at ``offset`` and arrange for its block.
@@ -105,9 +128,7 @@ class KernelMemory:
             StaleBlockError: The block had been freed under the guest.
             LostRequestError: There is no block at ``offset``.
         """
-        self.host_calls += 1
-        if self._image_length and self._layout.splits:
-            self._shrink_image(kernel)
+        self._enter(kernel)
         length = kernel.length(offset)
         if not length:
             if offset in self._freed:
@@ -120,6 +141,7 @@ class KernelMemory:
             self._note_request(offset, length)
             self._free_due(kernel)
         else:
+            self._latest.append(offset)
             self._hold(length)
         return request
 
@@ -151,37 +173,21 @@ class KernelMemory:
             msg = f"the kernel has no room for a reply of {len(padded)} bytes"
             raise OutOfMemoryError(msg)
         kernel.write(offset, padded)
-        self._recent.append((offset, padded))
         self._hold(len(padded))
         if self.reclaim:
             self._freed.discard(offset)
             self._replies.add(offset)
             self._waiting.append((self.host_calls + QUARANTINE, offset, len(padded)))
+        else:
+            self._latest.append(offset)
         return offset
 
-    def image(self) -> bytes | None:
-        """The input that restores the latest replies when the guest is entered again; ``None`` if that is not sure."""
-        if not self._layout.restores:
-            return None
-        if not self._recent:
-            return b""
-        base = self._layout.base
-        image = bytearray(max(offset + len(reply) for offset, reply in self._recent) - base)
-        for offset, reply in self._recent:
-            image[offset - base : offset - base + len(reply)] = reply
-        return bytes(image)
-
-    def _shrink_image(self, kernel: KernelAccess) -> None:
-        """Give back what the restored image holds besides replies, or it would grow with every re-entry."""
-        base, kept = self._layout.base, self._image_length
-        self._image_length = 0
-        spare = min(offset for offset, _ in self._recent) - base - self._layout.header
-        if spare > 0 and split_block(kernel, base, spare):
-            kernel.free(base)
-            base, kept = base + spare + self._layout.header, kept - spare - self._layout.header
-        self._hold(kept)
-        if self.reclaim:
-            self._waiting.append((self.host_calls + QUARANTINE, base, kept))
+    def _enter(self, kernel: KernelAccess) -> None:
+        self.host_calls += 1
+        self.host_calls_in_call += 1
+        if self._raw is None:
+            self._raw = kernel.memory()
+        self._resume()
 
     def _free_due(self, kernel: KernelAccess) -> None:
         while self._waiting and self._waiting[0][0] <= self.host_calls:
