@@ -118,7 +118,7 @@ class StreamKey:
                 msg = f"parameter {_decode(name)!r} stands twice in stream key {text!r}"
                 raise KeyFormatError(msg)
             parameters[_decode(name)] = _decode(value)
-        if hash_mark and not (connection.isascii() and connection.isdigit()):
+        if hash_mark and not (connection.isascii() and connection.isdigit() and len(connection) <= 20):
             msg = f"connection id {connection!r} in stream key {text!r} is not an unsigned number"
             raise KeyFormatError(msg)
         type_, source, identifier = map(_decode, parts)

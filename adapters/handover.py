@@ -51,7 +51,8 @@ class Handover:
 
     def _overlap(self) -> int | None:
         """How many of the successor's items the predecessor has delivered; ``None`` if they share none."""
-        delivered = set(self._old.publisher.recent)
+        copied = self._old.publisher.recent.copy()  # in one step: the guest goes on meanwhile
+        delivered = set(copied)
         held = list(self._new.publisher.held)
         known = [index for index, item in enumerate(held) if item in delivered]
         return known[-1] + 1 if known else None

@@ -24,6 +24,7 @@ __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
 _log = logging.getLogger(__name__)
 
 _EVENTS_KEPT = 1_000
+_BUFFERED_BYTES = 32 * 2**20  # payload bytes that may wait for the consumer, however few the items
 _BREATH = 64  # items handed out before the event loop gets a turn
 
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
@@ -78,7 +79,7 @@ class AdapterStream:
         self._lock = threading.Lock()  # guards the buffer and the counters
         self._room = threading.Condition(self._lock)
         self._buffer: deque[StreamData] = deque()
-        self._received = self._delivered = self._payload_bytes = 0
+        self._received = self._delivered = self._payload_bytes = self._buffered_bytes = 0
         self._counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
         self._state = StreamState.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,6 +91,7 @@ class AdapterStream:
         self._task: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        self._producer_waits = False
         self._ended = False  # nothing more will come
         self._refusing = False  # the consumer has gone
 
@@ -169,7 +171,9 @@ class AdapterStream:
         with self._lock:
             item = self._buffer.popleft()
             self._delivered += 1
-            if len(self._buffer) == self._capacity // 2:
+            self._buffered_bytes -= len(item.data)
+            if self._producer_waits and not self._is_full(2):
+                self._producer_waits = False
                 self._room.notify_all()
                 self._async_room.set()
         if self._delivered % _BREATH == 0:
@@ -268,7 +272,8 @@ class AdapterStream:
             Whether it was taken; ``False`` if the stream is being closed or ``stopping`` was set.
         """
         with self._lock:
-            while len(self._buffer) >= self._capacity and not self._refusing and not stopping.is_set():
+            while self._is_full() and not self._refusing and not stopping.is_set():
+                self._producer_waits = True
                 self._room.wait(0.1)
             if self._refusing or stopping.is_set():
                 return False
@@ -281,7 +286,8 @@ class AdapterStream:
 
     async def offer_here(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
         """Hand over an item on the event loop; waits while the buffer is full."""
-        while len(self._buffer) >= self._capacity and not self._refusing:
+        while self._is_full() and not self._refusing:
+            self._producer_waits = True
             self._async_room.clear()
             await self._async_room.wait()
         with self._lock:
@@ -289,10 +295,15 @@ class AdapterStream:
         self._streams_again()
         self._ready.set()
 
+    def _is_full(self, parts: int = 1) -> bool:
+        """Whether the buffer is full, or one of so many equal parts of it."""
+        return len(self._buffer) >= self._capacity / parts or self._buffered_bytes >= _BUFFERED_BYTES / parts
+
     def _append(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
         self._buffer.append(StreamData(key, timestamp, data_type, data, self._received))
         self._received += 1
         self._payload_bytes += len(data)
+        self._buffered_bytes += len(data)
 
     def _streams_again(self) -> None:
         if self._state in (StreamState.STARTING, StreamState.RECOVERING):

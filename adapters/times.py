@@ -32,7 +32,7 @@ def nanoseconds(text: str) -> int:
 def rfc3339(value: int) -> str:
     """RFC 3339 in UTC with nine digits of fraction, from nanoseconds since 1970 UTC."""
     seconds, fraction = divmod(value, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}.{fraction:09d}Z"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

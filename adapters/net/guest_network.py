@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _BUFFERED_MESSAGES = 512  # per connection
+_BUFFERED_CHARACTERS = 4 * 2**20  # per connection, however few the messages
 _SLICE = 0.1  # seconds between two looks at the stop flag while waiting for the event loop
 _DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
 _DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
@@ -45,10 +46,15 @@ class _Connection:
     socket: Socket
     changed: threading.Condition = attrs.field(factory=threading.Condition)
     buffer: deque[str] = attrs.field(factory=deque)
+    characters: int = 0  # in the buffer
     room: asyncio.Event = attrs.field(factory=asyncio.Event)
     waiting_for_room: bool = False
     ended: CompatError | None = None
     reader: asyncio.Task[None] | None = None
+
+    def is_full(self, parts: int = 1) -> bool:
+        """Whether the buffer is full, or one of so many equal parts of it."""
+        return len(self.buffer) >= _BUFFERED_MESSAGES / parts or self.characters >= _BUFFERED_CHARACTERS / parts
 
 
 class GuestNetwork:
@@ -134,7 +140,8 @@ class GuestNetwork:
                 connection.changed.wait(remaining)
             else:
                 message = connection.buffer.popleft()
-                if connection.waiting_for_room and len(connection.buffer) <= _BUFFERED_MESSAGES // 2:
+                connection.characters -= len(message)
+                if connection.waiting_for_room and not connection.is_full(2):
                     connection.waiting_for_room = False
                     self._loop.call_soon_threadsafe(connection.room.set)
                 return message
@@ -208,8 +215,9 @@ class GuestNetwork:
                     continue
                 with connection.changed:
                     connection.buffer.append(text)
+                    connection.characters += len(text)
                     connection.changed.notify()
-                    full = len(connection.buffer) >= _BUFFERED_MESSAGES
+                    full = connection.is_full()
                     if full:
                         connection.waiting_for_room = True
                         connection.room.clear()

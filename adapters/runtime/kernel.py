@@ -43,10 +43,14 @@ class KernelLayout:
     """What the probe found.
 
     Attributes:
-        continues: Whether kernel memory can be kept from one call to the next.
+        continues: Whether kernel memory is laid out as expected, so that it can be kept from one call to the next.
     """
 
     continues: bool
+
+    def extent(self, memory: RawMemory) -> int | None:
+        """Bytes from the first block to the end of the last, freed ones included; ``None`` if that cannot be known."""
+        return memory.read_u64(_POSITION) if self.continues else None
 
 
 @attrs.frozen

@@ -15,8 +15,8 @@ and freeing a block that the guest still uses hands its memory to somebody else.
 5. *Sizes repeat.* The kernel splits freed blocks and never merges them. Replies padded with JSON white space to powers
    of two fit where an earlier reply was, so the list of blocks stays short.
 
-What remains (guests under rule 1 that do not free, and modules under rule 4) is bounded by ``budget``: past it the
-guest has to be replaced.
+What remains (guests under rule 1 that do not free, and modules under rule 4) is bounded by ``budget``, which the extent
+of the kernel's memory is held against: past it the guest has to be replaced.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ QUARANTINE = 64  # host calls between the last use of a block and its freeing
 KEPT_REQUESTS = 256  # the first requests of a call that are never freed
 DEFAULT_BUDGET = 64 * 2**20  # bytes
 _MAX_REQUEST = 64 * 2**20  # bytes
+_CHECK_EVERY = 32  # host calls between two looks at the budget
 
 
 class StaleBlockError(Exception):
@@ -54,7 +55,7 @@ class KernelMemory:
     Args:
         reclaim: Whether to free blocks for the guest; ``False`` for one that imports the kernel's ``free``.
         layout: The kernel's layout, as probed.
-        budget: Bytes that may remain allocated in one call before ``on_budget`` is called, once per call.
+        budget: Bytes that the kernel's memory may extend to before ``on_budget`` is called, once per call.
         on_budget: Told when the budget is spent.
     """
 
@@ -69,7 +70,7 @@ class KernelMemory:
         self.reclaim = reclaim
         self.host_calls = 0  # since memory was last reset
         self.host_calls_in_call = 0
-        self.held = 0  # bytes of blocks the host knows of and has not freed
+        self.held = 0  # bytes of blocks that the host knows of and has not freed
         self._layout = layout
         self._budget = budget
         self._on_budget = on_budget
@@ -167,7 +168,7 @@ class KernelMemory:
         Raises:
             OutOfMemoryError: The kernel has no room.
         """
-        padded = reply.ljust(1 << max(len(reply) - 1, 31).bit_length()) if self.reclaim else reply
+        padded = reply.ljust(1 << max(len(reply) - 1, 31).bit_length())
         offset = kernel.alloc(len(padded))
         if not offset:
             msg = f"the kernel has no room for a reply of {len(padded)} bytes"
@@ -188,6 +189,7 @@ class KernelMemory:
         if self._raw is None:
             self._raw = kernel.memory()
         self._resume()
+        self._check_budget()
 
     def _free_due(self, kernel: KernelAccess) -> None:
         while self._waiting and self._waiting[0][0] <= self.host_calls:
@@ -203,6 +205,11 @@ class KernelMemory:
 
     def _hold(self, length: int) -> None:
         self.held += length
-        if self.held > self._budget and not self._over_budget:
+
+    def _check_budget(self) -> None:
+        if self._over_budget or self._raw is None or self.host_calls % _CHECK_EVERY:
+            return
+        extent = self._layout.extent(self._raw)
+        if (self.held if extent is None else extent) > self._budget:
             self._over_budget = True
             self._on_budget()

@@ -22,7 +22,7 @@ __all__ = ["run"]
 _TOLD = frozenset(EventKind) - {EventKind.LOG}  # log records come through logging
 
 
-class _Key(click.ParamType):
+class _Key(click.ParamType[StreamKey]):
     name = "KEY"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StreamKey:
@@ -32,7 +32,7 @@ class _Key(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class _Pair(click.ParamType):
+class _Pair(click.ParamType[tuple[str, str]]):
     """``NAME=VALUE``."""
 
     name = "NAME=VALUE"
@@ -45,7 +45,7 @@ class _Pair(click.ParamType):
         return name, rest
 
 
-class _Rewrite(click.ParamType):
+class _Rewrite(click.ParamType[tuple[str, str]]):
     name = "FROM=TO"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:

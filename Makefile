@@ -1,0 +1,46 @@
+# Everything is built into .venv, once; it needs Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format fixtures bench clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.ready ## One market through a legacy and a generic plugin at once
+	@$(BIN)/plugin-compat demo
+
+test: .venv/.ready ## The whole test suite with its coverage gate
+	@$(BIN)/coverage erase
+	@$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report=term:skip-covered
+
+lint: .venv/.ready ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: .venv/.ready ## Bring the sources into the common form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+fixtures: .venv/.ready ## Rebuild the Go plugins (needs Go, as pinned in fixtures/plugins/go.mod)
+	@$(BIN)/python fixtures/build.py
+
+bench: .venv/.ready ## Long streams beside a plain Extism host, and parked guests (about ten minutes)
+	@$(BIN)/python -m benchmarks.long_stream
+	@$(BIN)/python -m benchmarks.parked_guests
+
+clean: ## Remove what was built
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+
+.venv/.ready: pyproject.toml constraints.txt
+	@echo "setting up .venv (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Use make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
