@@ -74,12 +74,14 @@ def _setup(answer: Mapping[str, Any], stream_id: str) -> StreamSetup:
     if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         msg = "its headers are no object of texts"
         raise ValueError(msg)
+    subprotocol = answer.get("subprotocol") or None
+    if not isinstance(subprotocol, str | None):
+        msg = "its subprotocol is no text"
+        raise ValueError(msg)  # noqa: TRY004 - what is wrong is the plugin's value, not a caller's type
     if not isinstance(messages, list) or not all(isinstance(message, str) for message in messages):
         msg = "its initialMessages are no list of texts"
         raise ValueError(msg)
-    return StreamSetup(
-        stream_id, url, headers, answer.get("subprotocol") or None, tuple(messages), answer.get("streamContext")
-    )
+    return StreamSetup(stream_id, url, headers, subprotocol, tuple(messages), answer.get("streamContext"))
 
 
 def _prepare_stream(key: StreamKey, stream_id: str) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class GenericDriver:
             while True:
                 await asyncio.wait([ending], timeout=_LOOK_EVERY)
                 if ending.done():
-                    await ending
+                    await self._judge(life)
                     return None
                 self._raise_if_stuck(life)
                 if life.over_budget:
@@ -183,6 +183,15 @@ class GenericDriver:
                         return successor
         finally:
             await self._end(life)
+
+    async def _judge(self, life: GuestStream) -> None:
+        """Raise what broke a guest that has ended; where the plugin only passes on what the network did, that."""
+        try:
+            await life.ending
+        except (PluginCallError, StreamRejectedError) as error:
+            if life.network.lost is not None:
+                raise life.network.lost from error
+            raise
 
     def _raise_if_stuck(self, life: GuestStream) -> None:
         """A guest that keeps asking for a dead connection will not find out by itself that it should connect anew."""

@@ -222,13 +222,15 @@ class PluginHost:
             return live
 
     async def answer(self, guest: Guest, export: str, request: bytes, timeout: float) -> dict[str, Any]:
-        """Call an export whose answer is a JSON object with ``success``.
+        """Call an export whose answer is a JSON object with ``success``, or nothing, which is success as well.
 
         Raises:
             PluginCallError: It failed, or answered ``"success": false``.
-            PluginProtocolError: The answer is no JSON object.
+            PluginProtocolError: The answer is something else.
         """
         output = await guest.call(export, request, timeout=timeout)
+        if not output:
+            return {}
         try:
             answer = decode_object(output)
         except ValueError as error:

@@ -242,7 +242,8 @@ class LegacyDriver:
                 self._setup.url, headers=self._setup.headers, subprotocol=self._setup.subprotocol
             )
         except NetworkError as error:
-            await self._tell_plugin("error", str(error))
+            with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
+                await self._tell_plugin("error", str(error))
             raise
         await self._tell_plugin("connected")
         for message in self._setup.initial_messages:

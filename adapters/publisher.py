@@ -13,7 +13,6 @@ import attrs
 import msgspec
 
 from adapters.contract import EventKind, StreamKey
-from adapters.errors import KeyFormatError
 from adapters.runtime.hostcalls import Publication
 from adapters.stream import AdapterStream
 from adapters.times import nanoseconds
@@ -62,7 +61,7 @@ class Publisher:
         """Take one publication. Returns why it is refused, or ``None``."""
         try:
             key = self._key(publication.key)
-        except (KeyFormatError, msgspec.DecodeError) as error:
+        except (ValueError, RecursionError) as error:  # KeyFormatError, or msgspec's and UTF-8's
             return self._refuse(f"the key is unusable: {error}")
         if key.source != self._stream.key.source:
             return self._refuse(f"source {key.source!r} is not this stream's ({self._stream.key.source!r})")
@@ -84,6 +83,8 @@ class Publisher:
     def open(self, skip: int = 0) -> None:
         """Open the gate: pass on what was held, but for the first ``skip`` items."""
         with self._lock:
+            if self._gate is Gate.SHUT:
+                return
             self._gate = Gate.OPEN
             held, self.held = self.held, deque()
             for item in list(held)[skip:]:

@@ -78,7 +78,7 @@ async def through_compat(wasm: bytes, profile: str, count: int, echoes: bool) ->
         connector=FeedConnector(Feed(profile, count)), policy=compat.NetworkPolicy(allow_private=True)
     )
     expected: Iterator[object] = (
-        itertools.chain([ACKNOWLEDGEMENT], Feed(profile, count)) if echoes else map(_opened, range(count))
+        itertools.chain([ACKNOWLEDGEMENT], Feed(profile, count)) if echoes else map(opened, range(count))
     )
     decode = msgspec.json.Decoder().decode
     meter, wrong, done = Meter(count), 0, 0
@@ -97,7 +97,8 @@ async def through_compat(wasm: bytes, profile: str, count: int, echoes: bool) ->
         return Result(meter.rates, meter.resident, wrong, stream.stats.gaps, stream.stats.restarts)
 
 
-def _opened(number: int) -> str:
+def opened(number: int) -> str:
+    """The open time of candle ``number`` as the Go plugins write it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(GENESIS + 60 * number))
 
 
@@ -109,7 +110,7 @@ def through_plain_sdk(profile: str, count: int) -> Result:
     """The case with the plain Extism SDK: `host_fn` functions that answer, and nothing else."""
     messages = itertools.chain([ACKNOWLEDGEMENT], Feed(profile, count))
     meter, done, wrong = Meter(count), 0, 0
-    expected = map(_opened, range(count))
+    expected = map(opened, range(count))
     success = json.dumps({"success": True})
 
     def function(name: str, answer: object) -> object:

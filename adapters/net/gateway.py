@@ -78,6 +78,8 @@ class Gateway:
                     content += chunk
                     if len(content) > _MAX_BODY:
                         raise ConnectFailedError(url, f"the response is longer than {_MAX_BODY} bytes")
+        except (httpx.LocalProtocolError, ValueError, TypeError) as error:  # their texts show what may be a secret
+            raise ConnectFailedError(url, "its method or one of its headers cannot be sent") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ConnectFailedError(url, str(error) or type(error).__name__) from error
         values: dict[str, list[str]] = {}
@@ -91,8 +93,9 @@ class Gateway:
             parts = urlsplit(target)
             try:
                 found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None, type=_socket.SOCK_STREAM)
-            except OSError as error:
-                raise ConnectFailedError(url, f"{parts.hostname} cannot be resolved: {error.strerror}") from error
+            except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
+                problem = error.strerror if isinstance(error, OSError) else "it is not a host name"
+                raise ConnectFailedError(url, f"{parts.hostname} cannot be resolved: {problem}") from error
             for *_, address in found:
                 self._policy.check_address(self._plugin, url, str(address[0]))
         return target

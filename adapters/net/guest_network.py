@@ -38,6 +38,7 @@ _SLICE = 0.1  # seconds between two looks at the stop flag while waiting for the
 _DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
 _DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
 _MAX_CONNECTIONS = 16  # open at once
+_LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests ask for more
 
 
 @attrs.define(eq=False)
@@ -115,7 +116,6 @@ class GuestNetwork:
             raise
         self.opened += 1
         self.failures = 0
-        self.lost = None
         identifier = f"ws-{self.opened}"
         self._connections[identifier] = connection
         return identifier
@@ -127,7 +127,7 @@ class GuestNetwork:
     def receive(self, connection_id: str, timeout_ms: int) -> str | None:
         """The next message. See ``hostcalls.Network``."""
         connection = self._find(connection_id)
-        deadline = None if timeout_ms == 0 else time.monotonic() + max(timeout_ms, 0) / 1000
+        deadline = None if timeout_ms == 0 else time.monotonic() + min(max(timeout_ms, 0), _LONGEST_MS) / 1000
         with connection.changed:
             while not connection.buffer or self._draining.is_set():
                 if self._stopping.is_set():
@@ -203,6 +203,7 @@ class GuestNetwork:
         if self._closed or self._stopping.is_set():  # stopped while the connection was being opened
             await socket.close()
             raise GuestStoppedError(self._plugin, "ws_connect")
+        self.lost = None  # before the reader begins: the connection may be lost at once
         connection.reader = asyncio.create_task(self._read(connection), name=f"reader of {self._plugin}")
         return connection
 

@@ -108,7 +108,9 @@ class NetworkPolicy:
 def _fits(parts: SplitResult, pattern: str) -> bool:
     scheme, separator, rest = pattern.partition("://")
     authority, slash, path = rest.partition("/")
-    host, _, port = authority.partition(":") if not authority.startswith("[") else (authority, "", "")
+    address, bracket, rest = authority.rpartition("]")  # an IPv6 address has colons of its own
+    host, _, port = rest.partition(":")
+    host = address + bracket + host
     if not separator or not host.strip("*?.[]!"):
         return False
     asked_port = str(parts.port or _PORTS[parts.scheme])

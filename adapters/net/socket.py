@@ -13,7 +13,14 @@ from typing import Any, Protocol
 
 import attrs
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+)
 from websockets.typing import Subprotocol
 
 from adapters.errors import ConnectFailedError, ConnectionLostError
@@ -133,11 +140,16 @@ def _problem(error: Exception) -> str | None:
 _PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str]], ...] = (
     (InvalidStatus, lambda error: f"the server answered with HTTP status {error.response.status_code}"),
     (InvalidURI, lambda _: "the address is not a WebSocket URL"),
+    (InvalidHeader, lambda error: f"the header {error.name} is missing or unusable"),  # its value may be a secret
     (InvalidHandshake, lambda error: f"the handshake failed: {error}"),
+    (InvalidProxy, lambda _: "the proxy in this process's environment is not usable"),
+    (ImportError, lambda _: "the proxy in this process's environment needs the package python-socks"),
     (ssl.SSLCertVerificationError, lambda error: f"its certificate is not trusted: {error.verify_message}"),
     (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}"),
     (TimeoutError, lambda _: "no answer in time"),
     (ConnectionRefusedError, lambda _: "connection refused"),
     (OSError, lambda error: error.strerror or str(error) or type(error).__name__),
+    (UnicodeError, lambda _: "the host is not a host name"),
+    (ValueError, str),  # a subprotocol or port that cannot be sent
     (EOFError, lambda _: "the server closed the connection during the handshake"),
 )

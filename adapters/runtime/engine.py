@@ -186,7 +186,8 @@ class Instance:
 
     def _callback(self, call: Callable[[KernelAccess, int], int]) -> Any:
         def run(current: Any, inputs: Any, n_inputs: int, outputs: Any, n_outputs: int, _: Any) -> None:
-            result = call(KernelAccess(current), inputs[0].v.i64 if n_inputs else 0)
+            # An offset is unsigned.
+            result = call(KernelAccess(current), inputs[0].v.i64 & 0xFFFF_FFFF_FFFF_FFFF if n_inputs else 0)
             if n_outputs:
                 outputs[0].v.i64 = result
 

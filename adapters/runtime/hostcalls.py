@@ -10,7 +10,6 @@ Everything here runs on the guest's thread and may block, as long as it looks at
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -149,7 +148,7 @@ def _guarded(
     def handle(request: bytes) -> bytes:
         try:
             return answer(decoder.decode(request))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             malformed(f"malformed request: {error}")
             return failed(f"malformed request: {error}")
         except CompatError as error:
@@ -196,7 +195,7 @@ def handlers_for(
     def http_request(request: _HttpRequest) -> bytes:
         try:
             body = base64.b64decode(request.body or "", validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error, or a plain one for what is not ASCII
             return _http_failed(f"malformed request: the body is not base64: {error}")
         reply = network.request(request.method, request.url, request.headers or {}, body)
         encoded = base64.b64encode(reply.body).decode()

@@ -40,7 +40,7 @@ def decode_object(data: bytes) -> dict[str, Any]:
         raise ValueError(msg)
     try:
         value = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"it is not JSON ({error})"
         raise ValueError(msg) from error
     if not isinstance(value, dict):

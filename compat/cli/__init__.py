@@ -5,7 +5,6 @@ Exit codes: 0 fine; 1 the plugin or the run has a problem; 2 wrong usage; 130 in
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -38,10 +37,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read the output has gone; keep the interpreter from flushing into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except CompatError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

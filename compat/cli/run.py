@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from compat.plugin import open_plugin
 
 __all__ = ["run"]
 
-_TOLD = frozenset(EventKind) - {EventKind.LOG}  # log records come through logging
+_TOLD = frozenset(EventKind) - {EventKind.LOG, EventKind.STATE}  # the first come through logging, the last is the error
 
 
 class _Key(click.ParamType[StreamKey]):
@@ -93,7 +94,11 @@ def run(  # noqa: PLR0917 - click passes parameters by name
             finally:
                 telling.cancel()
 
-    asyncio.run(stream_items())
+    try:
+        asyncio.run(stream_items())
+    except BrokenPipeError:
+        # Whoever read the items has seen enough; keep the interpreter from flushing into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

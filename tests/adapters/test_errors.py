@@ -1,0 +1,198 @@
+"""Errors say whose fault it is, keep their facts, and show no secret."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import errors
+from adapters.errors import (
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    GuestStoppedError,
+    NetworkDeniedError,
+    PluginCallError,
+    PluginProtocolError,
+    PluginTimeoutError,
+    PluginTrapError,
+    RestartsExhaustedError,
+    StreamRejectedError,
+    StreamUsageError,
+    UnknownExportError,
+    UnsupportedPluginError,
+    without_query,
+)
+from detectors.errors import CompatError, NetworkError, PluginError, UsageError
+
+SECRET_URL = "wss://user:s3cret@host.example:8443/path/x?token=s3cret#s3cret"
+SHOWN_URL = "wss://host.example:8443/path/x"
+
+EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
+    (
+        PluginCallError("p", "e", 3, "no market"),
+        PluginError,
+        {"plugin": "p", "export": "e", "code": 3, "reason": "no market"},
+        "plugin 'p': e failed: no market",
+    ),
+    (
+        PluginCallError("p", "e", 3, ""),
+        PluginError,
+        {"reason": ""},
+        "plugin 'p': e failed with return code 3 and no reason. The plugin's log records may tell more",
+    ),
+    (
+        PluginTrapError("p", "e", "error\n  wasm trap: unreachable\n"),
+        PluginError,
+        {"plugin": "p", "export": "e", "trace": "error\n  wasm trap: unreachable\n"},
+        "plugin 'p': e trapped: unreachable",
+    ),
+    (PluginTrapError("p", "", ""), PluginError, {"export": ""}, "plugin 'p': instantiation trapped: no further word"),
+    (
+        PluginTimeoutError("p", "e", 2.50),
+        PluginError,
+        {"plugin": "p", "export": "e", "timeout": 2.5},
+        "plugin 'p': e did not return within 2.5 s. Its guest was cancelled; give it a longer timeout if it needs one",
+    ),
+    (
+        PluginProtocolError("p", "e", "it is empty"),
+        PluginError,
+        {"plugin": "p", "export": "e", "problem": "it is empty"},
+        "plugin 'p': the answer of e is unusable: it is empty",
+    ),
+    (
+        StreamRejectedError("p", "a:b:c", ""),
+        PluginError,
+        {"plugin": "p", "stream": "a:b:c", "reason": ""},
+        "plugin 'p' refused stream a:b:c: no reason given. "
+        "Check the key's identifier and parameters, and the plugin's configuration",
+    ),
+    (
+        RestartsExhaustedError("p", "a:b:c", ("one", "two")),
+        PluginError,
+        {"plugin": "p", "stream": "a:b:c", "reasons": ("one", "two")},
+        "plugin 'p': stream a:b:c failed 2 times in a row, last: two",
+    ),
+    (
+        RestartsExhaustedError("p", "a:b:c", ()),
+        PluginError,
+        {"reasons": ()},
+        "plugin 'p': stream a:b:c failed 0 times in a row, last: unknown",
+    ),
+    (
+        GuestStoppedError("p", "e"),
+        PluginError,
+        {"plugin": "p", "export": "e"},
+        "plugin 'p': e was not completed because its guest was stopped",
+    ),
+    (
+        ConnectFailedError(SECRET_URL, "refused"),
+        NetworkError,
+        {"url": SHOWN_URL, "problem": "refused"},
+        f"could not connect to {SHOWN_URL}: refused",
+    ),
+    (
+        ConnectionLostError(SECRET_URL, "it broke off"),
+        NetworkError,
+        {"url": SHOWN_URL, "problem": "it broke off"},
+        f"the connection to {SHOWN_URL} was lost: it broke off",
+    ),
+    (
+        NetworkDeniedError("p", SECRET_URL, "not declared", "Declare it"),
+        UsageError,
+        {"plugin": "p", "url": SHOWN_URL, "rule": "not declared"},
+        f"plugin 'p' may not reach {SHOWN_URL}: not declared. Declare it",
+    ),
+    (
+        ConfigurationError("p", "init: bad key", remedy="Check it"),
+        UsageError,
+        {"plugin": "p", "problem": "init: bad key"},
+        "plugin 'p': configuration refused: init: bad key. Check it",
+    ),
+    (
+        UnknownExportError("p", "e", ("a", "b")),
+        UsageError,
+        {"plugin": "p", "export": "e", "exports": ("a", "b")},
+        "plugin 'p' exports no 'e'. It exports a, b",
+    ),
+    (
+        UnsupportedPluginError("p", "third", "no adapter"),
+        UsageError,
+        {"plugin": "p", "kind": "third"},
+        "plugin 'p' cannot run as third: no adapter",
+    ),
+    (StreamUsageError("closed"), UsageError, {}, "closed"),
+    (
+        errors.KeyFormatError("not a key"),
+        UsageError,
+        {},
+        "not a key. The form is type:source:identifier?name=value, each part percent-encoded",
+    ),
+]
+IDS = [f"{type(error).__name__}-{number}" for number, (error, *_) in enumerate(EXAMPLES)]
+
+
+@pytest.mark.parametrize(("error", "fault", "facts", "text"), EXAMPLES, ids=IDS)
+def test_an_error_names_the_fault_keeps_its_facts_and_reads_well(
+    error: CompatError, fault: type[CompatError], facts: dict[str, Any], text: str
+) -> None:
+    assert [kind for kind in (PluginError, NetworkError, UsageError) if isinstance(error, kind)] == [fault]
+    assert {name: getattr(error, name) for name in facts} == facts
+    assert str(error) == text
+    assert "\n" not in str(error)
+
+
+def test_every_error_of_the_branch_has_an_example() -> None:
+    declared = {
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, CompatError) and kind.__module__ == errors.__name__
+    }
+    assert {type(error) for error, *_ in EXAMPLES} == declared
+    assert {kind.__name__ for kind in declared} == set(errors.__all__)
+
+
+@pytest.mark.parametrize(
+    ("trace", "cause"),
+    [
+        ("unknown import: `env::x`\nmore", "unknown import: `env::x`"),
+        ("error while executing at wasm backtrace:\n 0: f\n\nCaused by:\n  wasm trap: out of bounds", "out of bounds"),
+        ("wasm trap: first\n  1: wasm trap: last", "last"),
+    ],
+)
+def test_a_trap_is_named_by_its_cause(trace: str, cause: str) -> None:
+    assert str(PluginTrapError("p", "e", trace)) == f"plugin 'p': e trapped: {cause}"
+
+
+names = st.text(st.sampled_from("abcXYZ019-._~!$'*,;"), min_size=1, max_size=8)
+# Escaped or not: what a URL cannot carry unescaped in user information or a query is not among them.
+secrets = st.text(st.sampled_from("abc019-._~!$&'()*+,;=%@:"), max_size=8).map(lambda text: f"S3CRET{text}S3CRET")
+
+
+@given(
+    scheme=st.sampled_from(["ws", "wss", "http", "https"]),
+    user=st.none() | names,
+    password=secrets,
+    host=names,
+    path=st.lists(names, max_size=3),
+    query=st.none() | secrets,
+    fragment=st.none() | secrets,
+)
+def test_no_url_is_shown_with_its_user_information_query_or_fragment(
+    scheme: str, user: str | None, password: str, host: str, path: list[str], query: str | None, fragment: str | None
+) -> None:
+    shown = f"{host}{''.join('/' + part for part in path)}"
+    url = f"{scheme}://{'' if user is None else f'{user}:{password}@'}{shown}"
+    url += ("" if query is None else f"?{query}") + ("" if fragment is None else f"#{fragment}")
+    assert without_query(url) == f"{scheme}://{shown}"
+    for error in (ConnectFailedError(url, ""), ConnectionLostError(url, ""), NetworkDeniedError("p", url, "", "")):
+        assert "S3CRET" not in f"{error!s} {error!r} {vars(error)}"
+
+
+@given(st.text(max_size=30))
+def test_what_is_no_url_is_shown_without_query_too(text: str) -> None:
+    assert not set("?#") & set(without_query(text))

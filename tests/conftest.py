@@ -1,0 +1,21 @@
+"""Fixtures of all rooms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compat import lingering_guests
+from tests.support.waiting import guest_threads, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def nothing_left() -> AsyncIterator[None]:
+    """A test that uses this fails if a guest outlives it."""
+    yield
+    await until(lambda: not guest_threads(), "guest threads end")
+    assert lingering_guests() == 0

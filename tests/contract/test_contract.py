@@ -1,0 +1,280 @@
+"""What every plugin does through every adapter: one suite over all real plugins, against a real exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import ssl
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from compat import (
+    AdapterSettings,
+    CompatError,
+    ConfigurationError,
+    DetectionError,
+    EventKind,
+    PluginKind,
+    StreamRejectedError,
+    StreamState,
+    WebSocketConnector,
+    open_plugin,
+)
+from compat.demo.exchange import Exchange
+from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
+from tests.support.simex import QUICK, candle_of, candles, open_against
+from tests.support.waiting import drain, event_of, guest_threads, told, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from compat import Plugin
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+GARBAGE = ("<html>502 Bad Gateway</html>", "", "null", "[]", '{"event":"kline"}', '{"event":', "\U0001f4a9")
+TLS_FIXTURES = tuple({fixture.kind: fixture for fixture in FIXTURES}.values())
+
+
+@pytest.fixture(params=FIXTURES, ids=lambda fixture: fixture.id)
+def fixture(request: pytest.FixtureRequest) -> PluginFixture:
+    """Every plugin in turn."""
+    found: PluginFixture = request.param
+    return found
+
+
+@contextlib.asynccontextmanager
+async def trading(
+    fixture: PluginFixture, exchange: Exchange, *, settings: AdapterSettings | None = None
+) -> AsyncIterator[Plugin]:
+    async with exchange, open_against(fixture, exchange, settings=settings) as plugin:
+        yield plugin
+
+
+async def test_metadata_is_read_without_the_network(fixture: PluginFixture) -> None:
+    exchange = Exchange()
+    async with trading(fixture, exchange) as plugin:
+        info = await plugin.info()
+        assert (info.name, info.stream_types, info.problems) == (fixture.title, fixture.stream_types, ())
+        assert "wss://stream.simex.example/*" in info.network_targets
+        assert plugin.report.kind is fixture.kind
+    assert not exchange.journal.connections
+    assert not exchange.journal.requests
+
+
+async def test_a_configuration_reaches_the_plugin(fixture: PluginFixture) -> None:
+    async with Exchange() as exchange:
+        config = {fixture.credential: "correct-horse"}
+        async with open_against(fixture, exchange, config=config) as plugin:
+            async with plugin.stream(candle_key()) as stream:
+                await drain(stream, 1)
+        sent = dict(exchange.journal.connections[0].headers)
+        assert sent.get("X-Api-Key") == ("correct-horse" if fixture.sends_credential else None)
+        assert sent["X-Client"] == "simex-plugin"
+
+
+async def test_a_refused_configuration_fails_the_stream_and_is_not_shown(
+    fixture: PluginFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with Exchange() as exchange:
+        async with open_against(fixture, exchange, config={fixture.credential: "invalid"}) as plugin:
+            async with plugin.stream(candle_key()) as stream:
+                with pytest.raises(ConfigurationError) as caught:
+                    await drain(stream, 1)
+            events = await told(stream)
+        assert not exchange.journal.connections
+    assert stream.state is StreamState.FAILED
+    shown = [*traceback.format_exception(caught.value), *(event.message for event in events), caplog.text]
+    assert fixture.id in str(caught.value)
+    assert caught.value.remedy
+    assert not any("invalid" in text for text in shown)
+
+
+async def test_a_stream_starts_with_the_first_candle(fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay")
+    async with trading(fixture, exchange) as plugin:
+        before = time.time_ns()
+        async with plugin.stream(candle_key()) as stream:
+            (item,) = await drain(stream, 1)
+            assert stream.state is StreamState.STREAMING
+        assert candle_of(item) == candles(exchange, [0])[0]
+        assert (item.key, item.data_type, item.sequence) == (candle_key(), "ohlcv", 0)
+        assert before <= item.timestamp <= time.time_ns()
+    states = [event.state for event in await told(stream, EventKind.STATE)]
+    assert states == [StreamState.STARTING, StreamState.STREAMING, StreamState.STOPPED]
+
+
+async def test_a_thousand_candles_of_all_sizes_arrive_complete_and_in_order(fixture: PluginFixture) -> None:
+    sizes = random.Random(11)
+    pads = [int(10 ** sizes.uniform(0, 3.3)) if sizes.random() < 0.99 else 60_000 for _ in range(1_000)]
+    exchange = Exchange(mode="replay", rate=math.inf, limit=len(pads), pad=pads.__getitem__)
+    async with trading(fixture, exchange) as plugin, plugin.stream(candle_key()) as stream:
+        items = await drain(stream, len(pads), within=30)
+        assert [candle_of(item) for item in items] == candles(exchange, range(len(pads)))
+        assert [item.sequence for item in items] == list(range(len(pads)))
+        assert stream.stats.gaps == stream.stats.restarts == stream.stats.plugin_errors == 0
+
+
+async def test_stopping_closes_the_socket_within_two_seconds_and_ends_the_iteration(fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=200)
+    async with trading(fixture, exchange) as plugin, plugin.stream(candle_key()) as stream:
+        await drain(stream, 3)
+        begun = time.monotonic()
+        closing = asyncio.create_task(stream.aclose())
+        await exchange.wait_for_disconnect(2.0)
+        await closing
+        assert time.monotonic() - begun < 2.0
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+        assert stream.state is StreamState.STOPPED
+        assert await told(stream, EventKind.GAP, EventKind.RESTART, EventKind.RECONNECT, EventKind.LINGERING) == []
+
+
+async def test_the_same_key_can_be_streamed_again(fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=math.inf, limit=50)
+    async with trading(fixture, exchange) as plugin:
+        for _ in range(2):
+            async with plugin.stream(candle_key()) as stream:
+                items = await drain(stream, 50)
+            assert [candle_of(item) for item in items] == candles(exchange, range(50))
+    assert len(exchange.journal.connections) == 2
+
+
+async def test_two_streams_at_once_do_not_mix(fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=math.inf, limit=200)
+    async with (
+        trading(fixture, exchange) as plugin,
+        plugin.stream(candle_key("BTC-USDT")) as bitcoin,
+        plugin.stream(candle_key("ETH-USDT", "5m")) as ether,
+    ):
+        found = await asyncio.gather(drain(bitcoin, 200), drain(ether, 200))
+        assert [candle_of(item) for item in found[0]] == candles(exchange, range(200))
+        assert [candle_of(item) for item in found[1]] == candles(exchange, range(200), "ETH-USDT", "5m")
+        assert {item.key for item in found[1]} == {candle_key("ETH-USDT", "5m")}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [candle_key(type_="trades"), candle_key("NOPE-USDT"), candle_key(timeframe="7m")],
+    ids=["stream type", "symbol", "interval"],
+)
+async def test_a_stream_that_nobody_offers_is_rejected_at_once(fixture: PluginFixture, key: object) -> None:
+    assert isinstance(key, type(candle_key()))
+    exchange = Exchange()
+    async with trading(fixture, exchange) as plugin:
+        async with plugin.stream(key) as stream:
+            with pytest.raises(StreamRejectedError) as caught:
+                await drain(stream, 1, within=3)
+            assert stream.state is StreamState.FAILED
+        assert (caught.value.plugin, caught.value.stream) == (fixture.id, str(key))
+        assert caught.value.reason
+        assert caught.value.reason in str(caught.value)
+        assert len(exchange.journal.connections) <= 1
+        await until(lambda: exchange.connections == 0, "the socket is closed", within=2)
+
+
+@pytest.mark.parametrize("how", ["closes cleanly", "drops"])
+async def test_a_stream_recovers_when_the_exchange(fixture: PluginFixture, how: str) -> None:
+    exchange = Exchange(rate=100)
+    async with trading(fixture, exchange) as plugin, plugin.stream(candle_key()) as stream:
+        await drain(stream, 5)
+        await (exchange.drop_all() if how == "drops" else exchange.close_all())
+        taken: list[int] = []
+        async with asyncio.timeout(10):
+            while len(exchange.journal.connections) < 2 or not taken or taken[-1] < 5:
+                item = await anext(stream)
+                taken.append(taken[-1] + 1 if taken and len(exchange.journal.connections) > 1 else 0)
+        second = exchange.journal.connections[1].klines.numbers("BTC-USDT", "1m")
+        assert candle_of(item) in candles(exchange, second)
+        assert stream.state is StreamState.STREAMING
+        assert stream.stats.gaps == 1
+        assert stream.stats.reconnects + stream.stats.restarts == 1
+
+
+async def test_garbage_between_candles_is_ignored(fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=200)
+    async with trading(fixture, exchange) as plugin, plugin.stream(candle_key()) as stream:
+        items = await drain(stream, 5)
+        for text in GARBAGE:
+            await exchange.broadcast(text)
+            items += await drain(stream, 5)
+        assert [candle_of(item) for item in items] == candles(exchange, range(len(items)))
+        assert stream.stats.gaps == stream.stats.restarts == stream.stats.reconnects == 0
+
+
+async def test_a_slow_consumer_makes_the_plugin_wait_and_loses_nothing(fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=math.inf, limit=1_500, pad=lambda n: 300 if n % 3 else 5)
+    settings = AdapterSettings(buffer=8)
+    async with trading(fixture, exchange, settings=settings) as plugin, plugin.stream(candle_key()) as stream:
+        items = []
+        for _ in range(20):
+            await until(lambda: stream.stats.buffered == 8, "the buffer fills")
+            items += await drain(stream, 1)
+        await until(lambda: stream.stats.buffered == 8, "the buffer fills")
+        assert stream.stats.received == stream.stats.delivered + 8
+        items += await drain(stream, 1_480)
+        assert [candle_of(item) for item in items] == candles(exchange, range(1_500))
+        assert stream.stats.gaps == 0
+
+
+async def test_a_consumer_that_leaves_early_leaves_nothing_behind(fixture: PluginFixture) -> None:
+    exchange = Exchange(rate=math.inf)
+    async with exchange:
+        async with open_against(fixture, exchange, settings=AdapterSettings(buffer=16)) as plugin:
+            async with plugin.stream(candle_key()) as stream:
+                async for _ in stream:
+                    break
+                await until(lambda: stream.stats.buffered == 16, "the plugin waits for room")
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 2
+            await until(lambda: exchange.connections == 0, "the socket is closed", within=2)
+        await until(lambda: not guest_threads(), "the guests end", within=2)
+
+
+async def test_closing_the_plugin_stops_its_streams(fixture: PluginFixture) -> None:
+    async with Exchange(rate=100) as exchange:
+        plugin = open_against(fixture, exchange)
+        stream = plugin.stream(candle_key())
+        await stream.__aenter__()
+        await drain(stream, 1)
+        begun = time.monotonic()
+        await plugin.aclose()
+        await exchange.wait_for_disconnect(2)
+        assert time.monotonic() - begun < 2
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+        await plugin.aclose()
+        with pytest.raises(CompatError, match="has been closed"):
+            plugin.stream(candle_key())
+
+
+@pytest.mark.parametrize("fixture", TLS_FIXTURES, ids=lambda fixture: f"{fixture.kind}")
+async def test_streams_run_over_tls(fixture: PluginFixture) -> None:
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    exchange = Exchange(mode="replay", rate=math.inf, limit=20, ssl=server)
+    settings = AdapterSettings(connector=WebSocketConnector(ssl=client), backoff=QUICK)
+    async with trading(fixture, exchange, settings=settings) as plugin, plugin.stream(candle_key()) as stream:
+        items = await drain(stream, 20)
+        assert exchange.ws_url.startswith("wss://")
+        assert [candle_of(item) for item in items] == candles(exchange, range(20))
+
+
+def test_a_plugin_built_the_wrong_way_is_refused_with_the_diagnosis() -> None:
+    with pytest.raises(DetectionError) as caught:
+        open_plugin(MISBUILT)
+    assert "go-command-module" in str(caught.value)
+    assert not guest_threads()
+
+
+def test_every_kind_of_plugin_is_among_the_fixtures() -> None:
+    assert {fixture.kind for fixture in FIXTURES} == {PluginKind.LEGACY, PluginKind.GENERIC}

@@ -1,0 +1,49 @@
+"""Waiting for things to happen, always with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from compat import EventKind, Stream, StreamData, StreamEvent
+
+__all__ = ["drain", "event_of", "guest_threads", "told", "until"]
+
+
+async def until(condition: Callable[[], bool], what: str, *, within: float = 5.0) -> None:
+    """Return as soon as ``condition`` holds; fail if it does not within so many seconds."""
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {within:g} s"
+        await asyncio.sleep(0.005)
+
+
+async def drain(stream: Stream, count: int, *, within: float = 20.0) -> list[StreamData]:
+    """The next ``count`` items."""
+    items: list[StreamData] = []
+    async with asyncio.timeout(within):
+        while len(items) < count:
+            items.append(await anext(stream))
+    return items
+
+
+async def event_of(stream: Stream, *kinds: EventKind, within: float = 10.0) -> StreamEvent:
+    """The first event of one of these kinds since the stream began, told already or not."""
+    async with asyncio.timeout(within):
+        async for event in stream.events():
+            if event.kind in kinds:
+                return event
+    raise AssertionError(f"the stream ended without an event of {kinds}")
+
+
+async def told(stream: Stream, *kinds: EventKind) -> list[StreamEvent]:
+    """All events of these kinds that an ended stream has told; of every kind, if none is given."""
+    async with asyncio.timeout(5):
+        return [event async for event in stream.events() if not kinds or event.kind in kinds]
+
+
+def guest_threads() -> list[str]:
+    """The names of the threads of all guests of this process."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("guest")]
