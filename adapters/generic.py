@@ -23,7 +23,7 @@ from adapters.errors import (
 )
 from adapters.guest_stream import GuestStream
 from adapters.handover import Handover
-from adapters.host import CONFIGURE_TIMEOUT, PluginHost
+from adapters.host import PluginHost
 from adapters.publisher import Gate
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.stream import AdapterStream
@@ -87,13 +87,9 @@ class GenericAdapter:
 
     async def _configure(self, guest: Guest) -> None:
         config = self._host.settings.config
-        if not config:
-            return
-        if not self.report.has_export("plugin_configure"):
-            problem = "it takes no configuration (it does not export plugin_configure)"
-            raise ConfigurationError(self._host.name, problem, remedy="Leave the configuration out")
-        texts = {name: _as_text(value) for name, value in config.items()}
-        await self._host.answer(guest, "plugin_configure", msgspec.json.encode(texts), CONFIGURE_TIMEOUT)
+        if config:
+            texts = {name: _as_text(value) for name, value in config.items()}
+            await self._host.configure(guest, "plugin_configure", texts)
 
 
 ADAPTER = GenericAdapter
@@ -145,7 +141,7 @@ class GenericDriver:
     def _first_failure(self, error: Exception) -> Exception:
         """What to raise when a stream never began: a refusal in the plugin's words is a rejection."""
         if isinstance(error, PluginCallError):
-            return StreamRejectedError(self._host.name, str(self._stream.key), self._host.redact(error.reason))
+            return StreamRejectedError(self._host.name, str(self._stream.key), error.reason)
         return error
 
     async def _attempt(self) -> None:

@@ -61,9 +61,7 @@ class GuestStream:
 
     async def begin(self) -> None:
         """Make the guest and let it start. ``ending`` is done when it has ended and raises what broke it."""
-        hooks = GuestHooks(
-            publish=self.publisher.publish, lost=self._lost, over_budget=self._note_over_budget, log=self._note_log
-        )
+        hooks = GuestHooks(publish=self.publisher.publish, lost=self._lost, over_budget=self._note_over_budget)
         self.live = await self._host.make_guest(hooks)
         self.publisher.stopping = self.live.guest.stopping
         self.ending = asyncio.wrap_future(self.live.guest.submit(self._live, "start_stream"))
@@ -79,9 +77,6 @@ class GuestStream:
 
     def _note_over_budget(self) -> None:
         self.over_budget = True
-
-    def _note_log(self, text: str) -> None:
-        self._stream.tell(EventKind.LOG, text)
 
     # The guest's thread
 

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
+import msgspec
 
 from adapters.contract import PluginInfo
-from adapters.errors import ConfigurationError, PluginCallError, PluginProtocolError, UnknownExportError
+from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
 from adapters.metadata import merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
@@ -31,10 +32,10 @@ from detectors.module import FunctionType
 from detectors.report import ModuleReport
 from detectors.rules import KERNEL_NAMESPACE
 
-__all__ = ["CONFIGURE_TIMEOUT", "GuestHooks", "LiveGuest", "PluginHost"]
+__all__ = ["GuestHooks", "LiveGuest", "PluginHost"]
 
 _METADATA_TIMEOUT = 5.0  # seconds for each of plugin_info and meta
-CONFIGURE_TIMEOUT = 10.0  # seconds
+_CONFIGURE_TIMEOUT = 10.0  # seconds
 
 Configure = Callable[[Guest], Awaitable[None]]
 
@@ -55,13 +56,11 @@ class GuestHooks:
         publish: Takes what it publishes; returns why it is refused, or ``None``.
         lost: Told why, when a message could not be handed to the guest or read from it.
         over_budget: Told once a call when its kernel memory is past the budget.
-        log: Told what it logs, after the logger was.
     """
 
     publish: Callable[[Publication], str | None] = _refuse_publication
     lost: Callable[[str], None] = _ignore
     over_budget: Callable[[], None] = lambda: None
-    log: Callable[[str], None] = _ignore
 
 
 @attrs.frozen
@@ -164,7 +163,6 @@ class PluginHost:
             # A guest that is told to stop complains about what fails then; nobody needs to be woken by that.
             level = logging.DEBUG if network.draining else _LEVELS.get(event_type.lower(), logging.INFO)
             self.logger.log(level, "%s", text)
-            hooks.log(f"{event_type}: {text}")
 
         guest = self._guest(handlers_for(network, hooks.publish, log, hooks.lost), hooks, stopping)
         live = LiveGuest(guest, network, gateway)
@@ -172,7 +170,7 @@ class PluginHost:
             await self._configure(guest)
         except PluginCallError as error:
             await live.aclose()
-            reason = self.redact(error.reason) or "no reason given"
+            reason = error.reason or "no reason given"
             remedy = "Check the configuration's names and values"
             raise ConfigurationError(self.name, f"{error.export}: {reason}", remedy=remedy) from error
         except BaseException:
@@ -198,6 +196,7 @@ class PluginHost:
             memory=memory,
             stopping=stopping or threading.Event(),
             observer=observer,
+            redact=self.redact,
         )
 
     def exports(self) -> tuple[str, ...]:
@@ -221,23 +220,23 @@ class PluginHost:
                 live = self._shared[role] = await self.make_guest(GuestHooks())
             return live
 
-    async def answer(self, guest: Guest, export: str, request: bytes, timeout: float) -> dict[str, Any]:
-        """Call an export whose answer is a JSON object with ``success``, or nothing, which is success as well.
+    async def configure(self, guest: Guest, export: str, config: Mapping[str, Any]) -> None:
+        """Give a guest its configuration through an export; for the adapters.
 
         Raises:
-            PluginCallError: It failed, or answered ``"success": false``.
-            PluginProtocolError: The answer is something else.
+            ConfigurationError: The module has no such export.
+            PluginCallError: The plugin refused, by its return code or by ``"success": false``.
         """
-        output = await guest.call(export, request, timeout=timeout)
-        if not output:
-            return {}
+        if not self.report.has_export(export):
+            problem = f"it takes none (it does not export {export})"
+            raise ConfigurationError(self.name, problem, remedy="Leave the configuration out")
+        output = await guest.call(export, msgspec.json.encode(dict(config)), timeout=_CONFIGURE_TIMEOUT)
         try:
             answer = decode_object(output)
-        except ValueError as error:
-            raise PluginProtocolError(self.name, export, str(error)) from error
+        except ValueError:
+            return  # the interface asks for a return code only
         if answer.get("success") is False:
-            raise PluginCallError(self.name, export, 0, str(answer.get("error") or ""))
-        return answer
+            raise PluginCallError(self.name, export, 0, self.redact(str(answer.get("error") or "")))
 
     async def aclose(self, farewell: str | None = None, timeout: float = 0.5) -> None:
         """Stop the shared guests.

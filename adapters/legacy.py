@@ -2,67 +2,28 @@
 
 All streams of a plugin share one guest, which is told the ``streamId`` with every message. Dialects differ in names and
 spelling only and are data (``dialects.py``). What the plugin answers to a message or a connection event is obeyed
-through one table.
+in ``legacy_stream.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import enum
 import itertools
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from adapters.contract import EventKind, PluginInfo, StreamKey, StreamState
-from adapters.dialects import DIALECTS, Dialect, StreamSetup
-from adapters.errors import (
-    ConfigurationError,
-    GuestStoppedError,
-    PluginCallError,
-    PluginProtocolError,
-    PluginTimeoutError,
-    PluginTrapError,
-    RestartsExhaustedError,
-    StreamRejectedError,
-    UnsupportedPluginError,
-)
-from adapters.host import CONFIGURE_TIMEOUT, LiveGuest, PluginHost
-from adapters.runtime.replies import decode_object, failure_reason
+from adapters.contract import PluginInfo, StreamKey
+from adapters.dialects import DIALECTS
+from adapters.errors import ConfigurationError, UnsupportedPluginError
+from adapters.host import PluginHost
+from adapters.legacy_stream import FAREWELL_TIMEOUT, LegacyDriver
 from adapters.stream import AdapterStream
-from detectors.errors import CompatError, NetworkError
 
 if TYPE_CHECKING:
-    from adapters.net.socket import Socket
     from adapters.runtime.guest import Guest
     from adapters.settings import AdapterSettings
     from detectors.report import ModuleReport
 
-__all__ = ["ADAPTER", "Action", "LegacyAdapter", "LegacyDriver"]
-
-_PREPARE_TIMEOUT = 15.0  # seconds
-_MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
-_SHUTDOWN_TIMEOUT = 0.5  # seconds
-_ERRORS_IN_A_ROW = 100  # messages the plugin may fail on, one after the other, until the stream fails
-
-
-class Action(enum.StrEnum):
-    """What a plugin asks the host to do."""
-
-    IGNORE = "ignore"
-    DATA = "data"
-    SEND = "send"
-    RECONNECT = "reconnect"
-    CLOSE = "close"
-
-
-class _Reconnect(Exception):  # noqa: N818 - control flow within this room
-    """The plugin asked for a new connection."""
-
-
-class _Close(Exception):  # noqa: N818 - control flow within this room
-    """The plugin ended the stream."""
+__all__ = ["ADAPTER", "LegacyAdapter"]
 
 
 class LegacyAdapter:
@@ -82,31 +43,31 @@ class LegacyAdapter:
         dialect = next((offer.dialect for offer in report.offers if offer.kind.value == "legacy"), None)
         if dialect not in DIALECTS:
             raise UnsupportedPluginError(name, "legacy", "it exports neither prepare_stream nor handle_command")
-        self.dialect = DIALECTS[dialect]
-        self.host = PluginHost(name, wasm, report, settings, self._configure)
+        self._dialect = DIALECTS[dialect]
+        self._host = PluginHost(name, wasm, report, settings, self._configure)
         self._streams: set[AdapterStream] = set()
         self._stream_ids = itertools.count(1)
 
     @property
     def report(self) -> ModuleReport:
         """What the detector says of the module."""
-        return self.host.report
+        return self._host.report
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; see ``contract.StreamAdapter``."""
-        return await self.host.info()
+        return await self._host.info()
 
     async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:
         """Call an export on the control guest; see ``contract.StreamAdapter``."""
-        return await self.host.call(export, data, timeout)
+        return await self._host.call(export, data, timeout)
 
     def stream(self, key: StreamKey) -> AdapterStream:
         """A stream of this plugin, not yet started."""
-        settings = self.host.settings
+        settings = self._host.settings
         stream_id = f"{key.type}-{next(self._stream_ids)}"
         stream = AdapterStream(
             key,
-            lambda stream: LegacyDriver(self, stream, stream_id),
+            lambda stream: LegacyDriver(self._host, self._dialect, stream, stream_id),
             capacity=settings.buffer,
             clock=settings.clock,
             ended=self._streams.discard,
@@ -117,254 +78,15 @@ class LegacyAdapter:
     async def aclose(self) -> None:
         """Stop every stream, tell the plugin, and stop the guest."""
         await asyncio.gather(*(stream.aclose() for stream in tuple(self._streams)))
-        await self.host.aclose(self.dialect.shutdown, _SHUTDOWN_TIMEOUT)
+        await self._host.aclose(self._dialect.shutdown, FAREWELL_TIMEOUT)
 
     async def _configure(self, guest: Guest) -> None:
-        config, dialect, name = self.host.settings.config, self.dialect, self.host.name
-        if not self.report.has_export(dialect.configure):
-            if config:
-                problem = f"it takes no configuration (it does not export {dialect.configure})"
-                raise ConfigurationError(name, problem, remedy="Leave the configuration out")
-            return
-        if not config and not dialect.configure_always:
-            return
+        config, dialect = self._host.settings.config, self._dialect
         if dialect.texts_only and (wrong := [name for name, value in config.items() if not isinstance(value, str)]):
             problem = f"{dialect.configure} takes texts only, and {', '.join(wrong)} is none"
-            raise ConfigurationError(name, problem, remedy="Give the value as a text")
-        output = await guest.call(dialect.configure, msgspec.json.encode(dict(config)), timeout=CONFIGURE_TIMEOUT)
-        answer = _answer(name, dialect.configure, output) if output else {}
-        if answer.get("success") is False:
-            raise PluginCallError(name, dialect.configure, 0, str(answer.get("error") or ""))
+            raise ConfigurationError(self._host.name, problem, remedy="Give the value as a text")
+        if config or (dialect.configure_always and self.report.has_export(dialect.configure)):
+            await self._host.configure(guest, dialect.configure, config)
 
 
 ADAPTER = LegacyAdapter
-
-
-def _answer(plugin: str, export: str, output: bytes) -> dict[str, Any]:
-    try:
-        return decode_object(output)
-    except ValueError as error:
-        raise PluginProtocolError(plugin, export, str(error)) from error
-
-
-class LegacyDriver:
-    """Feeds one stream: owns its connection and pushes what arrives into the shared guest.
-
-    Args:
-        adapter: The plugin.
-        stream: What to feed.
-        stream_id: The id that is proposed to the plugin.
-    """
-
-    def __init__(self, adapter: LegacyAdapter, stream: AdapterStream, stream_id: str) -> None:
-        self._adapter = adapter
-        self._host = adapter.host
-        self._dialect: Dialect = adapter.dialect
-        self._stream = stream
-        self._proposed_id = stream_id
-        self._connections = itertools.count(1)
-        self._connection_id = ""
-        self._setup: StreamSetup | None = None
-        self._guest: LiveGuest | None = None
-        self._socket: Socket | None = None
-        self._failed_in_a_row = 0
-        self._connected_once = False
-
-    async def run(self) -> None:
-        """Connect, push, obey; connect anew until the plugin ends the stream. See ``stream.Driver``."""
-        backoff, reasons = self._host.settings.backoff, list[str]()
-        while True:
-            before = self._stream.stats.received
-            try:
-                problem = await self._attempt()
-            except _Close:
-                return
-            finally:
-                await self._disconnect()
-            if self._stream.stats.received > before:
-                reasons.clear()
-            reasons.append(problem)
-            if len(reasons) > backoff.attempts:
-                raise RestartsExhaustedError(self._host.name, str(self._stream.key), tuple(reasons))
-            self._stream.enter_state(StreamState.RECOVERING, problem)
-            self._stream.tell(EventKind.RECONNECT, f"connecting anew: {problem}")
-            self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
-            await asyncio.sleep(backoff.wait_after(len(reasons)))
-
-    async def _attempt(self) -> str:
-        """Everything from preparing to the end of one connection. Returns why another one is needed.
-
-        Raises:
-            _Close: The plugin ended the stream.
-            CompatError: The stream cannot go on, or its first connection could not be opened.
-        """
-        try:
-            await self._prepare()
-            await self._connect()
-            self._connected_once = True
-            await self._pump()
-        except _Reconnect as request:
-            return str(request)
-        except (PluginTrapError, PluginTimeoutError, GuestStoppedError) as error:
-            if not self._connected_once:
-                raise
-            self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
-            return str(error)
-        except NetworkError as error:
-            if not self._connected_once:
-                raise
-            with contextlib.suppress(_Reconnect):
-                await self._tell_plugin("disconnected", str(error))
-            return str(error)
-
-    async def _prepare(self) -> None:
-        """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
-        name, export, key = self._host.name, self._dialect.prepare, self._stream.key
-        self._guest = await self._host.shared("streams")
-        request = msgspec.json.encode(self._dialect.request(key, self._proposed_id))
-        try:
-            answer = _answer(name, export, await self._guest.guest.call(export, request, timeout=_PREPARE_TIMEOUT))
-        except PluginCallError as error:
-            raise StreamRejectedError(name, str(key), self._host.redact(error.reason)) from error
-        if answer.get("success") is False or answer.get("result") is False:
-            raise StreamRejectedError(name, str(key), self._host.redact(str(answer.get("error") or "")))
-        try:
-            self._setup = self._dialect.setup(answer, self._proposed_id)
-        except ValueError as error:
-            raise PluginProtocolError(name, export, str(error)) from error
-
-    async def _connect(self) -> None:
-        assert self._guest is not None and self._setup is not None  # noqa: S101, PT018 - _prepare has set both
-        self._connection_id = f"{self._proposed_id}/{next(self._connections)}"
-        await self._tell_plugin("connecting")
-        try:
-            self._socket = await self._guest.gateway.connect(
-                self._setup.url, headers=self._setup.headers, subprotocol=self._setup.subprotocol
-            )
-        except NetworkError as error:
-            with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
-                await self._tell_plugin("error", str(error))
-            raise
-        await self._tell_plugin("connected")
-        for message in self._setup.initial_messages:
-            await self._socket.send(message)
-
-    async def _pump(self) -> NoReturn:
-        assert self._socket is not None  # noqa: S101 - _connect has set it
-        while True:
-            message = await self._socket.receive()
-            received_at = self._stream.clock()
-            try:
-                text = message if isinstance(message, str) else message.decode()
-            except UnicodeDecodeError:
-                self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
-                continue
-            await self._push(text, received_at)
-
-    async def _push(self, text: str, received_at: int) -> None:
-        request = {"message": text, "messageType": "data"}
-        if self._setup is not None and self._setup.context is not None:
-            request["streamContext"] = self._setup.context
-        answer = await self._ask("handle_stream_message", request)
-        if answer is None:
-            return
-        if answer.action == Action.DATA:
-            data_type = answer.data_type or self._stream.key.type
-            await self._stream.offer_here(self._stream.key, received_at, data_type, bytes(answer.data))
-        elif answer.action == Action.SEND and self._socket is not None:
-            await self._socket.send(answer.send_message)
-
-    async def _tell_plugin(self, event: str, problem: str = "") -> None:
-        """Deliver a connection event, where the plugin takes them and its guest is alive; obey the answer."""
-        export = self._dialect.connection_event
-        if self._guest is None or not self._guest.guest.usable or not self._adapter.report.has_export(export):
-            return
-        await self._ask(export, {"eventType": event, **({"error": problem} if problem else {})})
-
-    async def _ask(self, export: str, request: dict[str, Any]) -> _Answer | None:
-        """Call the shared guest and obey what it says of the connection.
-
-        Returns:
-            Its answer; ``None`` if it failed on this one message or event, which has been told.
-
-        Raises:
-            _Reconnect: It asked for a new connection.
-            _Close: It ended the stream.
-            StreamRejectedError: It ended the stream with an error.
-        """
-        assert self._guest is not None  # noqa: S101 - _prepare has set it
-        stream_id = self._setup.stream_id if self._setup is not None else self._proposed_id
-        request = {"streamId": stream_id, "connectionId": self._connection_id, **request}
-        guest = self._guest.guest
-        outcome = await guest.attempt(export, msgspec.json.encode(request), timeout=_MESSAGE_TIMEOUT)
-        reason = "" if outcome.ok else failure_reason(outcome) or f"return code {outcome.code}"
-        try:
-            answer = _decode_answer(outcome.output)
-        except msgspec.DecodeError as error:
-            self._failed(export, reason or f"its answer is unusable: {error}")
-            return None
-        if not outcome.ok or answer.success is False:
-            reason = self._host.redact(reason or _as_reason(answer.error))
-            if answer.action == Action.CLOSE:
-                raise StreamRejectedError(self._host.name, str(self._stream.key), reason)
-            if answer.action != Action.RECONNECT:
-                self._failed(export, reason)
-                return None
-        if answer.action == Action.RECONNECT:
-            raise _Reconnect(reason or f"{export} asked for a new connection")
-        if answer.action == Action.CLOSE:
-            raise _Close
-        problem = _incomplete(answer)
-        if problem:
-            self._failed(export, problem)
-            return None
-        self._failed_in_a_row = 0
-        return answer
-
-    def _failed(self, export: str, reason: str) -> None:
-        """Tell that the plugin failed on one message; raises when it fails on every one."""
-        self._stream.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= _ERRORS_IN_A_ROW:
-            problem = f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}"
-            raise StreamRejectedError(self._host.name, str(self._stream.key), problem)
-
-    async def _disconnect(self) -> None:
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            await socket.close()
-
-    async def aclose(self) -> None:
-        """Tell the plugin that the connection is gone. See ``stream.Driver``."""
-        await self._disconnect()
-        with contextlib.suppress(CompatError, _Reconnect, _Close):
-            await self._tell_plugin("disconnected")
-
-
-class _Answer(msgspec.Struct, rename="camel"):
-    """The answer to a message or an event; the payload stays undecoded."""
-
-    success: bool | None = None
-    action: str | None = None
-    data_type: str | None = None
-    data: msgspec.Raw = msgspec.Raw()
-    send_message: str = ""
-    error: Any = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
-def _as_reason(error: object) -> str:
-    return error if isinstance(error, str) else "" if error is None else msgspec.json.encode(error).decode()
-
-
-def _incomplete(answer: _Answer) -> str:
-    """What is missing for the action that the plugin asks for; empty if nothing is."""
-    if answer.action not in (None, *Action):
-        return f"it asked for an unknown action {answer.action!r}"
-    if answer.action == Action.DATA and not bytes(answer.data):
-        return "it announced data and gave none"
-    if answer.action == Action.SEND and not answer.send_message:
-        return "it asked to send a message and gave none"
-    return ""

@@ -39,7 +39,8 @@ class StreamManager:
 
     def __init__(self) -> None:
         self._plugins: dict[str, Plugin] = {}
-        self._channels: dict[StreamKey, _Channel] = {}
+        self._channels: dict[StreamKey, _Channel] = {}  # those that can be joined: none that is ending
+        self._pumps: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -87,6 +88,8 @@ class StreamManager:
         """
         plugin = self._find(source)
         del self._plugins[source]
+        for key in [key for key in self._channels if key.source == source]:
+            del self._channels[key]
         await plugin.aclose()
 
     def subscribe(self, key: StreamKey | str, *, buffer: int = 1_024) -> Subscription:
@@ -123,6 +126,8 @@ class StreamManager:
         if channel is None:
             channel = self._channels[key] = _Channel(self._find(key.source).stream(key))
             channel.task = asyncio.create_task(self._pump(key, channel), name=f"pump of {key}")
+            self._pumps.add(channel.task)
+            channel.task.add_done_callback(self._pumps.discard)
         channel.subscriptions.add(subscription)
         return channel.stream
 
@@ -130,19 +135,31 @@ class StreamManager:
         error: Exception | None = None
         try:
             async with channel.stream as stream:
-                async for item in stream:
-                    for subscription in tuple(channel.subscriptions):
-                        if not subscription.put(item):
-                            channel.subscriptions.discard(subscription)
-                    if not channel.subscriptions:
-                        break
+                try:
+                    await self._distribute(stream, channel.subscriptions)
+                finally:
+                    # Closing takes a while, and whoever subscribes meanwhile needs another stream.
+                    self._forget(key, channel)
         except Exception as caught:  # noqa: BLE001 - it surfaces at every subscription
             error = caught
         finally:
-            if self._channels.get(key) is channel:
-                del self._channels[key]
+            self._forget(key, channel)
             for subscription in channel.subscriptions:
                 subscription.end(error)
+
+    @staticmethod
+    async def _distribute(stream: Stream, subscriptions: set[Subscription]) -> None:
+        """Hand every item to every subscription, until the stream ends or no subscription is left."""
+        async for item in stream:
+            for subscription in tuple(subscriptions):
+                if not subscription.put(item):
+                    subscriptions.discard(subscription)
+            if not subscriptions:
+                return
+
+    def _forget(self, key: StreamKey, channel: _Channel) -> None:
+        if self._channels.get(key) is channel:
+            del self._channels[key]
 
     async def _leave(self, subscription: Subscription) -> None:
         channel = self._channels.get(subscription.key)
@@ -159,9 +176,8 @@ class StreamManager:
         self._closed = True
         plugins, self._plugins = list(self._plugins.values()), {}
         await asyncio.gather(*(plugin.aclose() for plugin in plugins))
-        tasks = [channel.task for channel in self._channels.values() if channel.task is not None]
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._pumps:
+            await asyncio.wait(self._pumps)
 
     async def __aenter__(self) -> Self:
         return self

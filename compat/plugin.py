@@ -40,7 +40,12 @@ class Plugin:
         return self._adapter.report
 
     async def info(self) -> PluginInfo:
-        """What the plugin says of itself, from ``plugin_info``, ``meta`` or both; it gets no network for this."""
+        """What the plugin says of itself, from ``plugin_info``, ``meta`` or both; it gets no network for this.
+
+        Raises:
+            StreamUsageError: The plugin has been closed.
+        """
+        self._require_open()
         return await self._adapter.info()
 
     def stream(self, key: StreamKey | str) -> Stream:
@@ -50,14 +55,23 @@ class Plugin:
             KeyFormatError: ``key`` is a text and not the form of a key.
             StreamUsageError: The plugin has been closed.
         """
-        if self._closed:
-            msg = f"plugin {self.name!r} has been closed"
-            raise StreamUsageError(msg, remedy="Open it again")
+        self._require_open()
         return self._adapter.stream(StreamKey.parse(key) if isinstance(key, str) else key)
 
     async def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
-        """Call an export: the raw way in. See ``StreamAdapter.call`` for what it raises."""
+        """Call an export: the raw way in.
+
+        Raises:
+            StreamUsageError: The plugin has been closed.
+            CompatError: See ``StreamAdapter.call``.
+        """
+        self._require_open()
         return await self._adapter.call(export, data.encode() if isinstance(data, str) else data, timeout=timeout)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            msg = f"plugin {self.name!r} has been closed"
+            raise StreamUsageError(msg, remedy="Open it again")
 
     async def aclose(self) -> None:
         """Stop every stream and guest. Safe to call twice."""

@@ -148,6 +148,7 @@ _PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str]], ...] = (
     (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}"),
     (TimeoutError, lambda _: "no answer in time"),
     (ConnectionRefusedError, lambda _: "connection refused"),
+    (ConnectionResetError, lambda _: "connection reset"),
     (OSError, lambda error: error.strerror or str(error) or type(error).__name__),
     (UnicodeError, lambda _: "the host is not a host name"),
     (ValueError, str),  # a subprotocol or port that cannot be sent

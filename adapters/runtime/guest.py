@@ -59,6 +59,7 @@ class Guest:
         memory: The kernel memory that the host functions use.
         stopping: The flag that host functions look at; the guest sets it when it is told to stop.
         observer: Sees every call.
+        redact: Takes secrets out of what the plugin says.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Guest:
         memory: KernelMemory,
         stopping: threading.Event,
         observer: Observer | None = None,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self.plugin = plugin
         self.name = f"{plugin}#{next(_serial)}"
@@ -78,6 +80,7 @@ class Guest:
         self._wasm = wasm
         self._functions = functions
         self._observer = observer
+        self._redact = redact
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
@@ -172,8 +175,12 @@ class Guest:
         if outcome.trapped:
             if self.stopping.is_set():
                 raise GuestStoppedError(self.plugin, export)
-            raise PluginTrapError(self.plugin, export, outcome.error or "")
-        raise PluginCallError(self.plugin, export, outcome.code, failure_reason(outcome))
+            raise PluginTrapError(self.plugin, export, self._redact(outcome.error or ""))
+        raise PluginCallError(self.plugin, export, outcome.code, self.reason_of(outcome))
+
+    def reason_of(self, outcome: CallOutcome) -> str:
+        """Why a call failed, in the plugin's words and without secrets; empty if it gave no reason."""
+        return self._redact(failure_reason(outcome))
 
     def _current_timeout(self) -> float:
         return (self._current.timeout if self._current else None) or 0.0
@@ -211,6 +218,8 @@ class Guest:
                 self._perform(job)
 
     def _perform(self, job: _Job) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
         with self._lock:
             self._current = job
             if job.timeout is not None:

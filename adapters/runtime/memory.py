@@ -55,8 +55,8 @@ class KernelMemory:
     Args:
         reclaim: Whether to free blocks for the guest; ``False`` for one that imports the kernel's ``free``.
         layout: The kernel's layout, as probed.
-        budget: Bytes that the kernel's memory may extend to before ``on_budget`` is called, once per call.
-        on_budget: Told when the budget is spent.
+        budget: Bytes that the kernel's memory may extend to.
+        on_budget: Told when the budget is spent, and again whenever a quarter more is.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class KernelMemory:
         self._layout = layout
         self._budget = budget
         self._on_budget = on_budget
-        self._over_budget = False
+        self._threshold = budget
         self._waiting: deque[tuple[int, int, int]] = deque()  # (due at host call, offset, bytes), oldest first
         self._requests: set[int] = set()  # offsets of requests in quarantine
         self._replies: set[int] = set()  # offsets of replies in quarantine
@@ -92,7 +92,7 @@ class KernelMemory:
             return
         self.host_calls = 0
         self.held = 0
-        self._over_budget = False
+        self._threshold = self._budget
         self._waiting.clear()
         self._latest.clear()
         for offsets in (self._requests, self._replies, self._kept, self._freed, self._freed_requests):
@@ -168,6 +168,7 @@ class KernelMemory:
         Raises:
             OutOfMemoryError: The kernel has no room.
         """
+        self._ready(kernel)
         padded = reply.ljust(1 << max(len(reply) - 1, 31).bit_length())
         offset = kernel.alloc(len(padded))
         if not offset:
@@ -186,10 +187,13 @@ class KernelMemory:
     def _enter(self, kernel: KernelAccess) -> None:
         self.host_calls += 1
         self.host_calls_in_call += 1
+        self._ready(kernel)
+        self._check_budget()
+
+    def _ready(self, kernel: KernelAccess) -> None:
         if self._raw is None:
             self._raw = kernel.memory()
         self._resume()
-        self._check_budget()
 
     def _free_due(self, kernel: KernelAccess) -> None:
         while self._waiting and self._waiting[0][0] <= self.host_calls:
@@ -207,9 +211,10 @@ class KernelMemory:
         self.held += length
 
     def _check_budget(self) -> None:
-        if self._over_budget or self._raw is None or self.host_calls % _CHECK_EVERY:
+        if self._raw is None or self.host_calls % _CHECK_EVERY:
             return
         extent = self._layout.extent(self._raw)
-        if (self.held if extent is None else extent) > self._budget:
-            self._over_budget = True
+        used = self.held if extent is None else extent
+        if used > self._threshold:
+            self._threshold = used * 5 // 4  # ask again before it gets much worse
             self._on_budget()

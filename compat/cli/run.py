@@ -20,8 +20,6 @@ from compat.plugin import open_plugin
 
 __all__ = ["run"]
 
-_TOLD = frozenset(EventKind) - {EventKind.LOG, EventKind.STATE}  # the first come through logging, the last is the error
-
 
 class _Key(click.ParamType[StreamKey]):
     name = "KEY"
@@ -119,7 +117,7 @@ async def _write_items(stream: Stream, write: Callable[[StreamData], bytes], cou
 
 async def _tell(stream: Stream) -> None:
     async for event in stream.events():
-        if event.kind in _TOLD:
+        if event.kind is not EventKind.STATE:  # the end is told by the error or the exit
             click.echo(f"{event.kind}: {event.message}", err=True)
 
 
