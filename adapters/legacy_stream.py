@@ -212,7 +212,8 @@ class LegacyDriver:
         outcome = await guest.attempt(export, msgspec.json.encode(request), timeout=_MESSAGE_TIMEOUT)
         reason = "" if outcome.ok else guest.reason_of(outcome) or f"return code {outcome.code}"
         try:
-            answer = _decode_answer(outcome.output)
+            # Older plugins answer an event with nothing at all.
+            answer = _decode_answer(outcome.output) if outcome.output or not outcome.ok else _Answer()
         except msgspec.DecodeError as error:
             self._failed(export, reason or f"its answer is unusable: {error}")
             return None

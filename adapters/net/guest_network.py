@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 _BUFFERED_MESSAGES = 512  # per connection
 _BUFFERED_CHARACTERS = 4 * 2**20  # per connection, however few the messages
-_SLICE = 0.1  # seconds between two looks at the stop flag while waiting for the event loop
+_SLICE = 0.1  # seconds between two looks at the stop flag
 _DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
 _DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
 _MAX_CONNECTIONS = 16  # open at once
@@ -137,7 +137,7 @@ class GuestNetwork:
                 remaining = None if deadline is None else deadline - time.monotonic()
                 if remaining is not None and remaining <= 0:
                     return None
-                connection.changed.wait(remaining)
+                connection.changed.wait(_SLICE if remaining is None else min(remaining, _SLICE))
             else:
                 message = connection.buffer.popleft()
                 connection.characters -= len(message)
