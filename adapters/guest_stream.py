@@ -61,7 +61,12 @@ class GuestStream:
 
     async def begin(self) -> None:
         """Make the guest and let it start. ``ending`` is done when it has ended and raises what broke it."""
-        hooks = GuestHooks(publish=self.publisher.publish, lost=self._lost, over_budget=self._note_over_budget)
+        hooks = GuestHooks(
+            publish=self.publisher.publish,
+            lost=self._lost,
+            reconnected=self._note_reconnected,
+            over_budget=self._note_over_budget,
+        )
         self.live = await self._host.make_guest(hooks)
         self.publisher.stopping = self.live.guest.stopping
         self.ending = asyncio.wrap_future(self.live.guest.submit(self._live, "start_stream"))
@@ -74,6 +79,10 @@ class GuestStream:
 
     def _lost(self, what: str) -> None:
         self._stream.tell(EventKind.GAP, f"an item may be missing: {what}")
+
+    def _note_reconnected(self, why: str) -> None:
+        self._stream.tell(EventKind.RECONNECT, f"the plugin connected anew by itself: {why}")
+        self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
 
     def _note_over_budget(self) -> None:
         self.over_budget = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +35,7 @@ from detectors.rules import KERNEL_NAMESPACE
 
 __all__ = ["GuestHooks", "LiveGuest", "PluginHost"]
 
+_serial = itertools.count(1)  # guests of this process
 _METADATA_TIMEOUT = 5.0  # seconds for each of plugin_info and meta
 _CONFIGURE_TIMEOUT = 10.0  # seconds
 
@@ -55,11 +57,13 @@ class GuestHooks:
     Attributes:
         publish: Takes what it publishes; returns why it is refused, or ``None``.
         lost: Told why, when a message could not be handed to the guest or read from it.
+        reconnected: Told why a connection was lost, when the guest has opened another by itself.
         over_budget: Told once a call when its kernel memory is past the budget.
     """
 
     publish: Callable[[Publication], str | None] = _refuse_publication
     lost: Callable[[str], None] = _ignore
+    reconnected: Callable[[str], None] = _ignore
     over_budget: Callable[[], None] = lambda: None
 
 
@@ -156,6 +160,7 @@ class PluginHost:
             gateway=gateway,
             stopping=stopping,
             undeliverable=hooks.lost,
+            reconnected=hooks.reconnected,
         )
 
         def log(event_type: str, message: str, data: object) -> None:
@@ -185,16 +190,25 @@ class PluginHost:
             budget=self.settings.memory_budget,
             on_budget=hooks.over_budget,
         )
+        name = f"{self.name}#{next(_serial)}"
+        stopping = stopping or threading.Event()
         observer = self.settings.observer
         functions = bind(
-            self.report.host_imports, handlers, memory, guest=self.name, observer=observer, lost=hooks.lost
+            self.report.host_imports,
+            handlers,
+            memory,
+            guest=name,
+            stopping=stopping,
+            observer=observer,
+            lost=hooks.lost,
         )
         return Guest(
             self._wasm,
             plugin=self.name,
+            name=name,
             functions=functions,
             memory=memory,
-            stopping=stopping or threading.Event(),
+            stopping=stopping,
             observer=observer,
             redact=self.redact,
         )

@@ -67,6 +67,7 @@ class GuestNetwork:
         gateway: Opens connections, under the network policy.
         stopping: The guest's stop flag.
         undeliverable: Told why, when a message cannot be handed to the guest.
+        reconnected: Told why the connection before was lost, when the guest has opened another by itself.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class GuestNetwork:
         gateway: Gateway,
         stopping: threading.Event,
         undeliverable: Callable[[str], None],
+        reconnected: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.opened = 0  # connections ever opened
         self.failures = 0  # answers about dead connections since the last sign of life
@@ -86,6 +88,7 @@ class GuestNetwork:
         self._gateway = gateway
         self._stopping = stopping
         self._undeliverable = undeliverable
+        self._reconnected = reconnected
         self._draining = threading.Event()
         self._closed = False
         self._connections: dict[str, _Connection] = {}
@@ -109,11 +112,14 @@ class GuestNetwork:
         if self.alive >= _MAX_CONNECTIONS:
             msg = f"plugin {self._plugin!r} has {_MAX_CONNECTIONS} connections open, which is the limit"
             raise StreamUsageError(msg)
+        lost = self.lost
         try:
             connection = self._on_loop(self._open(url, headers, subprotocol))
         except CompatError as error:
             self.lost = error
             raise
+        if lost is not None and self.opened:
+            self._reconnected(str(lost))
         self.opened += 1
         self.failures = 0
         identifier = f"ws-{self.opened}"
@@ -269,7 +275,9 @@ class GuestNetwork:
         """Close every connection, within about a second."""
         self._closed = True
         why = GuestStoppedError(self._plugin, "ws_receive")
-        connections = [connection for connection in self._connections.values() if connection.reader is not None]
+        # The guest may be adding or removing one just now: a copy is made in one step.
+        known = list(self._connections.values())
+        connections = [connection for connection in known if connection.reader is not None]
         await asyncio.gather(*(self._shut(connection, why) for connection in connections))
 
 

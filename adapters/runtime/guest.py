@@ -13,7 +13,6 @@ The laws of this room:
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import queue
 import threading
@@ -34,7 +33,6 @@ from adapters.runtime.watch import LINGER_AFTER, watch
 __all__ = ["Guest"]
 
 _log = logging.getLogger(__name__)
-_serial = itertools.count(1)
 
 T = TypeVar("T")
 
@@ -58,6 +56,7 @@ class Guest:
         functions: The host functions for exactly the module's imports.
         memory: The kernel memory that the host functions use.
         stopping: The flag that host functions look at; the guest sets it when it is told to stop.
+        name: What to call the guest itself; the plugin's name if it has but one.
         observer: Sees every call.
         redact: Takes secrets out of what the plugin says.
     """
@@ -70,11 +69,12 @@ class Guest:
         functions: Sequence[HostFunction],
         memory: KernelMemory,
         stopping: threading.Event,
+        name: str = "",
         observer: Observer | None = None,
         redact: Callable[[str], str] = str,
     ) -> None:
         self.plugin = plugin
-        self.name = f"{plugin}#{next(_serial)}"
+        self.name = name or plugin
         self.memory = memory
         self.stopping = stopping
         self._wasm = wasm

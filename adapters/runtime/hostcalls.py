@@ -10,6 +10,7 @@ Everything here runs on the guest's thread and may block, as long as it looks at
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -17,9 +18,10 @@ from typing import Any, Protocol
 import attrs
 import msgspec
 
+from adapters.errors import GuestStoppedError
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.engine import HostFunction, KernelAccess
-from adapters.runtime.memory import KernelMemory, LostRequestError
+from adapters.runtime.memory import KernelMemory, LostRequestError, StaleBlockError
 from adapters.times import rfc3339
 from detectors.errors import CompatError
 from detectors.module import FunctionType, Import
@@ -240,6 +242,7 @@ def bind(
     memory: KernelMemory,
     *,
     guest: str,
+    stopping: threading.Event,
     observer: Observer | None = None,
     lost: Callable[[str], None] = _ignore,
 ) -> list[HostFunction]:
@@ -249,11 +252,12 @@ def bind(
         imports: The module's imports from served namespaces.
         handlers: By function name; every import must have one.
         memory: The guest's kernel memory.
-        guest: The guest's name, for the observer.
+        guest: The guest's name, for the observer and errors.
+        stopping: The guest's stop flag.
         observer: Sees every request and reply.
         lost: Told why, when a request could not be read because its block was gone.
     """
-    border = _Border(memory, guest, observer, lost)
+    border = _Border(memory, guest, stopping, observer, lost)
     return [
         HostFunction(item.module, item.name, item.type.params, item.type.results, border.function(item.name, handlers))
         for item in imports
@@ -267,6 +271,7 @@ class _Border:
 
     memory: KernelMemory
     guest: str
+    stopping: threading.Event
     observer: Observer | None
     lost: Callable[[str], None]
 
@@ -276,7 +281,12 @@ class _Border:
         def call(kernel: KernelAccess, argument: int) -> int:
             try:
                 request = self.memory.take(kernel, argument) if reads else b""
-            except LostRequestError as error:
+            except (LostRequestError, StaleBlockError) as error:
+                # While a guest is cancelled the kernel's own functions fail too, and no block is found.
+                if self.stopping.is_set():
+                    raise GuestStoppedError(self.guest, name) from error
+                if isinstance(error, StaleBlockError):
+                    raise
                 self.lost(f"{name}: {error}")
                 return self.memory.give(kernel, _failed(str(error))) if replies else 0
             self._observe(Direction.HOST_CALL, name, request)
