@@ -1,23 +1,67 @@
 """One guest takes over from another without losing or repeating an item.
 
-The successor streams already, but its items are held. As soon as one of them is among the items that the predecessor
-delivered last, both see the same part of the same feed: the predecessor is shut, and the successor continues after the
-last item that both know.
+The successor streams already, but its items are held. As soon as they overlap with what the predecessor delivered last,
+both see the same part of the same feed: the predecessor is shut, and the successor continues after what both know. It
+may be behind, and then is about to publish what the predecessor has delivered: that is dropped when it comes.
+
+Items may look alike, so one that both have proves little: what counts is the longest run, and only if there is no other
+of its length.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import attrs
+
+from adapters.publisher import Item
 
 if TYPE_CHECKING:
     from adapters.guest_stream import GuestStream
 
-__all__ = ["Handover"]
+__all__ = ["Handover", "Overlap", "find_overlap"]
 
 _PATIENCE = 10.0  # seconds to wait for an item that both guests have seen
 _LOOK_EVERY = 0.02  # seconds
+_LONGEST_RUN = 32  # items compared; a feed of equal items must not cost more
+_SURE_RUN = 3  # items that a run needs where the items before it differ
+
+
+@attrs.frozen
+class Overlap:
+    """Where two guests' views of one feed meet.
+
+    Attributes:
+        skip: How many of the successor's items the predecessor has delivered.
+        repeats: What the predecessor has delivered beyond them, and the successor is about to publish.
+    """
+
+    skip: int
+    repeats: tuple[Item, ...]
+
+
+def find_overlap(delivered: Sequence[Item], held: Sequence[Item]) -> Overlap | None:
+    """Where what was delivered last and what is held overlap; ``None`` if they do not, or in more than one way."""
+    if not delivered or not held:
+        return None
+    ends = [(len(delivered), index + 1) for index, item in enumerate(held) if item == delivered[-1]]
+    ends += [(index + 1, len(held)) for index, item in enumerate(delivered[:-1]) if item == held[-1]]
+    runs = [(_run(delivered, one, held, other), one, other) for one, other in ends]
+    runs = [(run, one, other) for run, one, other in runs if run >= min(one, other, _SURE_RUN)]
+    longest = max(runs, default=(0, 0, 0))
+    if [run for run, _, _ in runs].count(longest[0]) != 1:
+        return None
+    _, one, other = longest
+    return Overlap(other, tuple(delivered[one:]))
+
+
+def _run(ones: Sequence[Item], one: int, others: Sequence[Item], other: int) -> int:
+    """How many items before these two places are the same; stops counting at ``_LONGEST_RUN``."""
+    most = min(one, other, _LONGEST_RUN)
+    return next((run for run in range(most) if ones[one - run - 1] != others[other - run - 1]), most)
 
 
 class Handover:
@@ -36,7 +80,7 @@ class Handover:
         while time.monotonic() < end and not self._old.ending.done():
             if self._new.ending.done():
                 return False
-            if self._overlap() is not None:
+            if await asyncio.to_thread(self._overlap) is not None:  # comparing thousands of items takes milliseconds
                 break
             await asyncio.sleep(_LOOK_EVERY)
         # The gate is opened off the loop: it may have to wait for the consumer.
@@ -45,14 +89,11 @@ class Handover:
     def _switch(self) -> bool:
         self._old.publisher.shut()
         self._old.publisher.settle()
-        skip = self._overlap()
-        self._new.publisher.open(skip or 0)
-        return skip is not None
+        overlap = self._overlap()
+        found = overlap or Overlap(0, ())
+        self._new.publisher.open(found.skip, found.repeats)
+        return overlap is not None
 
-    def _overlap(self) -> int | None:
-        """How many of the successor's items the predecessor has delivered; ``None`` if they share none."""
-        copied = self._old.publisher.recent.copy()  # in one step: the guest goes on meanwhile
-        delivered = set(copied)
-        held = list(self._new.publisher.held)
-        known = [index for index, item in enumerate(held) if item in delivered]
-        return known[-1] + 1 if known else None
+    def _overlap(self) -> Overlap | None:
+        # Copied in one step: the guests go on meanwhile.
+        return find_overlap(list(self._old.publisher.recent.copy()), list(self._new.publisher.held.copy()))

@@ -11,17 +11,18 @@ import contextlib
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
 import msgspec
 
 from adapters.contract import PluginInfo
-from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
+from adapters.errors import ConfigurationError, GuestStoppedError, PluginCallError, UnknownExportError
 from adapters.metadata import merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
+from adapters.publisher import CLOSING
 from adapters.runtime.guest import Guest
 from adapters.runtime.hostcalls import Handler, Publication, bind, handlers_for, stubs
 from adapters.runtime.kernel import probe_kernel
@@ -48,6 +49,15 @@ def _refuse_publication(_: Publication) -> str:
 
 def _ignore(_: str) -> None:
     return None
+
+
+def _leaves(value: object) -> Iterator[str]:
+    """The texts and numbers in a configuration value, however deep, as texts."""
+    if isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(part)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 @attrs.frozen
@@ -107,9 +117,7 @@ class PluginHost:
         self._info: asyncio.Task[PluginInfo] | None = None
         self._shared: dict[str, LiveGuest] = {}
         self._shared_lock = asyncio.Lock()
-        self._secrets = sorted(
-            {value for value in map(str, settings.config.values()) if len(value) >= 4}, key=len, reverse=True
-        )
+        self._secrets = sorted({text for text in _leaves(settings.config) if len(text) >= 4}, key=len, reverse=True)
 
     def redact(self, text: str) -> str:
         """``text`` without any value of the plugin's configuration."""
@@ -121,7 +129,14 @@ class PluginHost:
         """What the plugin says of itself; read once."""
         if self._info is None:
             self._info = asyncio.create_task(self._read_info(), name=f"metadata of {self.name}")
-        return await asyncio.shield(self._info)
+        try:
+            return await asyncio.shield(self._info)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._info.cancelled() and not (task is not None and task.cancelling()):
+                # It is the plugin that was closed: whoever asked was not cancelled.
+                raise GuestStoppedError(self.name, "plugin_info") from None
+            raise
 
     async def _read_info(self) -> PluginInfo:
         answers: dict[str, dict[str, Any]] = {}
@@ -131,7 +146,10 @@ class PluginHost:
             for export in ("plugin_info", "meta"):
                 if not self.report.has_export(export):
                     continue
-                if guest is None or not guest.usable:
+                if guest is not None and not guest.usable:
+                    await guest.aclose()
+                    guest = None
+                if guest is None:
                     guest = self._guest(stubs({item.name for item in self.report.host_imports}), GuestHooks())
                 try:
                     answers[export] = decode_object(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
@@ -169,7 +187,13 @@ class PluginHost:
             level = logging.DEBUG if network.draining else _LEVELS.get(event_type.lower(), logging.INFO)
             self.logger.log(level, "%s", text)
 
-        guest = self._guest(handlers_for(network, hooks.publish, log, hooks.lost), hooks, stopping)
+        def publish(publication: Publication) -> str | None:
+            refused = hooks.publish(publication)
+            if refused == CLOSING:  # the first that the guest hears of it
+                network.drain()
+            return refused
+
+        guest = self._guest(handlers_for(network, publish, log, hooks.lost), hooks, stopping)
         live = LiveGuest(guest, network, gateway)
         try:
             await self._configure(guest)
@@ -269,8 +293,9 @@ class PluginHost:
 
     async def _part(self, live: LiveGuest, farewell: str | None, timeout: float) -> None:
         if farewell is not None and self.report.has_export(farewell) and live.guest.usable:
-            with contextlib.suppress(PluginError):  # it is given up in any case
-                await live.guest.call(farewell, b"", timeout=timeout)
+            with contextlib.suppress(PluginError, TimeoutError):  # it is given up in any case
+                async with asyncio.timeout(timeout):  # it may have to wait for a call before it
+                    await live.guest.call(farewell, b"", timeout=timeout)
         await live.aclose()
 
 

@@ -80,6 +80,7 @@ class LegacyDriver:
         self._socket: Socket | None = None
         self._failed_in_a_row = 0
         self._connected_once = False
+        self._told_connected = False  # and not told that it is disconnected since
 
     async def run(self) -> None:
         """Connect, push, obey; connect anew until the plugin ends the stream. See ``stream.Driver``."""
@@ -112,8 +113,16 @@ class LegacyDriver:
         try:
             await self._prepare()
             await self._connect()
-            self._connected_once = True
-            await self._pump()
+            try:
+                await self._greet()
+                self._connected_once = True
+                await self._pump()
+            except NetworkError as error:
+                if not self._connected_once:
+                    raise
+                with contextlib.suppress(_Reconnect):
+                    await self._tell_disconnected(str(error))
+                return str(error)
         except _Reconnect as request:
             return str(request)
         except (PluginTrapError, PluginTimeoutError, GuestStoppedError) as error:
@@ -124,8 +133,6 @@ class LegacyDriver:
         except NetworkError as error:
             if not self._connected_once:
                 raise
-            with contextlib.suppress(_Reconnect):
-                await self._tell_plugin("disconnected", str(error))
             return str(error)
 
     async def _prepare(self) -> None:
@@ -158,7 +165,11 @@ class LegacyDriver:
             with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
                 await self._tell_plugin("error", str(error))
             raise
+        self._told_connected = True
         await self._tell_plugin("connected")
+
+    async def _greet(self) -> None:
+        assert self._socket is not None and self._setup is not None  # noqa: S101, PT018 - _connect has set both
         for message in self._setup.initial_messages:
             await self._socket.send(message)
 
@@ -178,7 +189,7 @@ class LegacyDriver:
         request = {"message": text, "messageType": "data"}
         if self._setup is not None and self._setup.context is not None:
             request["streamContext"] = self._setup.context
-        answer = await self._ask("handle_stream_message", request)
+        answer = await self._ask("handle_stream_message", request, _MESSAGE_TIMEOUT)
         if answer is None:
             return
         if answer.action == Action.DATA:
@@ -187,14 +198,20 @@ class LegacyDriver:
         elif answer.action == Action.SEND and self._socket is not None:
             await self._socket.send(answer.send_message)
 
-    async def _tell_plugin(self, event: str, problem: str = "") -> None:
+    async def _tell_disconnected(self, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
+        """Tell the plugin that its connection is gone, once, and only if it has heard that there was one."""
+        if self._told_connected:
+            self._told_connected = False
+            await self._tell_plugin("disconnected", problem, timeout)
+
+    async def _tell_plugin(self, event: str, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
         """Deliver a connection event, where the plugin takes them and its guest is alive; obey the answer."""
         export = self._dialect.connection_event
         if self._guest is None or not self._guest.guest.usable or not self._host.report.has_export(export):
             return
-        await self._ask(export, {"eventType": event, **({"error": problem} if problem else {})})
+        await self._ask(export, {"eventType": event, **({"error": problem} if problem else {})}, timeout)
 
-    async def _ask(self, export: str, request: dict[str, Any]) -> _Answer | None:
+    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Answer | None:
         """Call the shared guest and obey what it says of the connection.
 
         Returns:
@@ -209,7 +226,7 @@ class LegacyDriver:
         stream_id = self._setup.stream_id if self._setup is not None else self._proposed_id
         request = {"streamId": stream_id, "connectionId": self._connection_id, **request}
         guest = self._guest.guest
-        outcome = await guest.attempt(export, msgspec.json.encode(request), timeout=_MESSAGE_TIMEOUT)
+        outcome = await guest.attempt(export, msgspec.json.encode(request), timeout=timeout)
         reason = "" if outcome.ok else guest.reason_of(outcome) or f"return code {outcome.code}"
         try:
             # Older plugins answer an event with nothing at all.
@@ -253,7 +270,7 @@ class LegacyDriver:
         await self._disconnect()
         with contextlib.suppress(CompatError, TimeoutError, _Reconnect, _Close):
             async with asyncio.timeout(FAREWELL_TIMEOUT):
-                await self._tell_plugin("disconnected")
+                await self._tell_disconnected(timeout=FAREWELL_TIMEOUT)
 
 
 class _Answer(msgspec.Struct, rename="camel"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections import deque
+from collections.abc import Iterable
 
 import attrs
 import msgspec
@@ -17,7 +18,10 @@ from adapters.runtime.hostcalls import Publication
 from adapters.stream import AdapterStream
 from adapters.times import nanoseconds
 
-__all__ = ["Gate", "Item", "Publisher"]
+__all__ = ["CLOSING", "Gate", "Item", "Publisher"]
+
+#: The answer to a publication that nobody waits for any more.
+CLOSING = "the stream is being closed"
 
 _REMEMBERED = 1_024  # items a publisher remembers, to be compared with its successor's
 
@@ -54,6 +58,7 @@ class Publisher:
         self._stream = stream
         self._lock = threading.RLock()  # keeps the gate still while an item passes
         self._gate = gate
+        self._repeats: deque[Item] = deque()  # what another guest has delivered, and this one is about to publish
         self._last_key: tuple[bytes, StreamKey] = (b"", stream.key)
         self._told_bad_time = False
 
@@ -73,19 +78,23 @@ class Publisher:
             if self._gate is Gate.HELD:
                 self.held.append(item)
                 return None
+            if self._repeats and self._repeats.popleft() == item:
+                return None
+            self._repeats.clear()
             if self._gate is Gate.SHUT or not self._stream.offer(
                 item.key, item.timestamp, item.key.type, item.data, self.stopping
             ):
-                return "the stream is being closed"
+                return CLOSING
             self.recent.append(item)
             return None
 
-    def open(self, skip: int = 0) -> None:
-        """Open the gate: pass on what was held, but for the first ``skip`` items."""
+    def open(self, skip: int = 0, repeats: Iterable[Item] = ()) -> None:
+        """Open the gate: pass on what was held, but for the first ``skip`` items, and drop ``repeats`` if they come."""
         with self._lock:
             if self._gate is Gate.SHUT:
                 return
             self._gate = Gate.OPEN
+            self._repeats.extend(repeats)
             held, self.held = self.held, deque()
             for item in list(held)[skip:]:
                 self.deliver(item)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def nothing_left() -> AsyncIterator[None]:
     """A test that uses this fails if a guest outlives it."""
+    before, lingering = set(guest_threads()), lingering_guests()
     yield
-    await until(lambda: not guest_threads(), "guest threads end")
-    assert lingering_guests() == 0
+    await until(lambda: before.issuperset(guest_threads()), "the guests' threads end")
+    assert lingering_guests() <= lingering

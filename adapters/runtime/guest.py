@@ -279,6 +279,7 @@ class Guest:
                     return self._deadline
                 begun = self._deadline
                 self._expired = True
+                self.stopping.set()  # it is discarded, and a host function that waits has to let go
             if begun is None:
                 return None
         if instance is not None:
@@ -289,7 +290,9 @@ class Guest:
 
     def _give_up(self, job: _Job | None) -> None:
         """Cancelling did not help so far: release whoever waits, and keep counting the guest."""
-        _log.warning("guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name)
+        # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
+        level = logging.DEBUG if watch.exiting else logging.WARNING
+        _log.log(level, "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name)
         self._lingering = self._discarded = True
         if job is not None:
             error: Exception = GuestStoppedError(self.plugin, job.name)

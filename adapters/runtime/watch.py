@@ -49,6 +49,7 @@ class Watched(Protocol):
 
 class _Watch:
     def __init__(self) -> None:
+        self.exiting = False  # the process ends, and every guest with it
         self._wake = threading.Condition()
         self._due: dict[Watched, float] = {}
         self._alive: set[Watched] = set()
@@ -97,6 +98,7 @@ class _Watch:
 
     def stop_all(self) -> None:
         """Stop every guest and wait a moment. Guests that sleep in WASI are left to die on waking."""
+        self.exiting = True
         with self._wake:
             guests = list(self._alive)
         for guest in guests:

@@ -122,7 +122,7 @@ async def _tell(stream: Stream) -> None:
 
 
 def _text(item: StreamData) -> bytes:
-    return b"%s %s %s\n" % (rfc3339(item.timestamp).encode(), str(item.key).encode(), item.data)
+    return b"%s %s %s\n" % (rfc3339(item.timestamp).encode(), str(item.key).encode(), _in_one_line(item.data))
 
 
 def _ndjson(item: StreamData) -> bytes:
@@ -131,9 +131,14 @@ def _ndjson(item: StreamData) -> bytes:
         "timestamp": item.timestamp,
         "dataType": item.data_type,
         "sequence": item.sequence,
-        "data": msgspec.Raw(item.data),
+        "data": msgspec.Raw(_in_one_line(item.data)),
     }
     return msgspec.json.encode(fields) + b"\n"
+
+
+def _in_one_line(data: bytes) -> bytes:
+    """A payload as the plugin wrote it, unless it wrote several lines; numbers keep their digits in any case."""
+    return msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
 
 
 _FORMATS: dict[str, Callable[[StreamData], bytes]] = {"text": _text, "ndjson": _ndjson}

@@ -171,6 +171,7 @@ def make_guest() -> Iterator[MakeGuest]:
         guest = Guest(
             guest_wasm() if wasm is None else wasm,
             plugin="example",
+            name=f"example#{len(made)}",
             functions=host_functions(host),
             memory=memory,
             stopping=threading.Event(),

@@ -68,8 +68,10 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         StreamRejectedError("p", "a:b:c", ""),
         PluginError,
         {"plugin": "p", "stream": "a:b:c", "reason": ""},
-        "plugin 'p' refused stream a:b:c: no reason given. "
-        "Check the key's identifier and parameters, and the plugin's configuration",
+        (
+            "plugin 'p' refused stream a:b:c: no reason given. "
+            "Check the key's identifier and parameters, and the plugin's configuration"
+        ),
     ),
     (
         RestartsExhaustedError("p", "a:b:c", ("one", "two")),

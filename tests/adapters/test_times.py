@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.times import nanoseconds, rfc3339
 
+FORM = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
 FIRST = -62_135_596_800 * 10**9  # 0001-01-01
 LAST = 253_402_300_800 * 10**9 - 1  # 9999-12-31
 
@@ -85,7 +86,10 @@ def test_anything_else_is_refused(text: str) -> None:
         nanoseconds(text)
 
 
-@given(st.text(max_size=30) | st.from_regex(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", fullmatch=True))
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", fullmatch=True)
+)
 def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
     try:
         value = nanoseconds(text)

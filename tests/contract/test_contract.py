@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import random
 import ssl
@@ -214,27 +215,30 @@ async def test_a_slow_consumer_makes_the_plugin_wait_and_loses_nothing(fixture: 
     settings = AdapterSettings(buffer=8)
     async with trading(fixture, exchange, settings=settings) as plugin, plugin.stream(candle_key()) as stream:
         items = []
-        for _ in range(20):
+        for _ in range(10):
             await until(lambda: stream.stats.buffered == 8, "the buffer fills")
             assert stream.stats.received == stream.stats.delivered + 8
-            items += await drain(stream, 4)
+            items += await drain(stream, 8)
         items += await drain(stream, 920)
         assert [candle_of(item) for item in items] == candles(exchange, range(1_000))
         assert stream.stats.gaps == 0
 
 
-async def test_a_consumer_that_leaves_early_leaves_nothing_behind(fixture: PluginFixture) -> None:
+async def test_a_consumer_that_leaves_early_leaves_nothing_behind(
+    fixture: PluginFixture, caplog: pytest.LogCaptureFixture
+) -> None:
     exchange = Exchange(rate=math.inf)
     async with exchange:
         async with open_against(fixture, exchange, settings=AdapterSettings(buffer=16)) as plugin:
             async with plugin.stream(candle_key()) as stream:
                 async for _ in stream:
                     break
-                await until(lambda: stream.stats.buffered == 16, "the plugin waits for room")
+                await until(lambda: stream.stats.buffered >= 8, "the plugin waits for room")
                 begun = time.monotonic()
             assert time.monotonic() - begun < 2
             await until(lambda: exchange.connections == 0, "the socket is closed", within=2)
         await until(lambda: not guest_threads(), "the guests end", within=2)
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 async def test_closing_the_plugin_stops_its_streams(fixture: PluginFixture) -> None:

@@ -10,7 +10,7 @@ import wasmtime
 
 from compat import PluginKind, StreamKey
 
-__all__ = ["FIXTURES", "MISBUILT", "PluginFixture", "candle_key", "wat"]
+__all__ = ["FIXTURES", "MISBUILT", "PluginFixture", "candle_key", "wat", "wat_text"]
 
 _ROOT = Path(__file__).parents[2]
 _FIXTURES = _ROOT / "fixtures" / "plugins"
@@ -85,4 +85,9 @@ def candle_key(symbol: str = "BTC-USDT", timeframe: str = "1m", *, type_: str = 
 @functools.cache
 def wat(name: str) -> bytes:
     """A hand-written guest of ``fixtures/wat``, compiled."""
-    return bytes(wasmtime.wat2wasm((_ROOT / "fixtures" / "wat" / f"{name}.wat").read_text()))
+    return bytes(wasmtime.wat2wasm(wat_text(name)))
+
+
+def wat_text(name: str) -> str:
+    """Its text."""
+    return (_ROOT / "fixtures" / "wat" / f"{name}.wat").read_text()

@@ -45,5 +45,5 @@ async def told(stream: Stream, *kinds: EventKind) -> list[StreamEvent]:
 
 
 def guest_threads() -> list[str]:
-    """The names of the threads of all guests of this process."""
+    """The names of the threads of all guests of this process; no two guests have the same."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("guest")]

@@ -1,0 +1,66 @@
+"""How a plugin says why it failed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.runtime.engine import CallOutcome
+from adapters.runtime.replies import decode_object, failure_reason
+
+
+@pytest.mark.parametrize(
+    ("error", "output", "reason"),
+    [
+        ("  from error memory\n", b'{"error":"from the output"}', "from error memory"),
+        (None, b'{"success":false,"error":"from the output"}', "from the output"),
+        ("", b'{"error":"from the output"}', "from the output"),
+        (None, b'{"message":"a message"}', "a message"),
+        (None, b'{"error":"","message":"a message"}', "a message"),
+        (None, b'{"error":{"code":7}}', '{"code":7}'),
+        (None, b'{"success":false}', ""),
+        (None, b"", ""),
+        (None, b" plain words ", "plain words"),
+        (None, b"\xff", "�"),
+        (None, b'["a list"]', '["a list"]'),
+    ],
+)
+def test_the_reason_is_found_wherever_plugins_put_it(error: str | None, output: bytes, reason: str) -> None:
+    assert failure_reason(CallOutcome(1, error, output)) == reason
+
+
+@given(
+    st.none() | st.text(max_size=3_000), st.binary(max_size=3_000) | st.text(max_size=3_000).map(msgspec.json.encode)
+)
+def test_a_reason_is_short_whatever_was_said(error: str | None, output: bytes) -> None:
+    assert len(failure_reason(CallOutcome(1, error, output))) <= 2_000
+    assert len(failure_reason(CallOutcome(1, None, b'{"error":' + output + b"}"))) <= 2_000
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"{", "it is not JSON"),
+        (b"[1]", "it is a JSON list"),
+        (b"null", "it is a JSON NoneType"),
+        (b'{"a":"\xff"}', "it is not JSON"),
+        pytest.param(b"[" * 100_000, "it is not JSON", id="nested deeper than can be read"),
+    ],
+)
+def test_what_is_no_object_is_named(data: bytes, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        decode_object(data)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_an_object_or_a_value_error(data: bytes) -> None:
+    problem = "it is "
+    try:
+        assert isinstance(decode_object(data), dict)
+    except ValueError as error:
+        problem = str(error)
+    assert problem.startswith("it is ")

@@ -1,0 +1,450 @@
+"""The generic driver: what guests publish, which failure leads to what, and how one guest takes over from another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from adapters import generic, guest_stream, handover
+from adapters.host import PluginHost
+from adapters.runtime.memory import KernelMemory, StaleBlockError
+from compat import (
+    Backoff,
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    Crossing,
+    Direction,
+    EventKind,
+    NetworkDeniedError,
+    PluginProtocolError,
+    PluginTrapError,
+    RestartsExhaustedError,
+    StreamKey,
+    StreamRejectedError,
+    StreamState,
+    lingering_guests,
+)
+from tests.support.echo import PROFILES, echoed, leaking, messages, open_echo, open_module
+from tests.support.guests import Answer, guest
+from tests.support.plugins import candle_key
+from tests.support.sockets import Connector, SharedFeed, refused
+from tests.support.waiting import drain, event_of, told, until
+
+if TYPE_CHECKING:
+    from adapters.host import GuestHooks, LiveGuest
+    from adapters.runtime.engine import KernelAccess
+    from compat import Stream, StreamData
+    from tests.support.sockets import Feed
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+MEMORY_GUESTS = ("frees-late", "reuses-block", "reuses-every-1000", "reuses-late")
+KEY = candle_key()
+URL = "wss://stream.simex.example/ws"
+INFO = {"name": "made to order", "version": "1", "networkTargets": ["wss://stream.simex.example/*"]}
+CONNECT = ("ws_connect", {"url": URL})
+RECEIVE = ("ws_receive", {"connectionId": "ws-1"})
+BY_SUCCESS = Answer({"success": False, "error": "no such market"})
+
+
+def publish(data: object, key: StreamKey | dict[str, Any] = KEY, **fields: object) -> tuple[str, dict[str, object]]:
+    wire = key.to_wire() if isinstance(key, StreamKey) else key
+    return "publish_stream_data", {"key": wire, "data": data, **fields}
+
+
+def made(start: Answer, **exports: Answer) -> bytes:
+    """A generic guest whose start_stream does this."""
+    stop = Answer({"success": True})
+    return guest({"plugin_info": Answer(INFO), "start_stream": start, "stop_stream": stop, **exports})
+
+
+def calls_of(crossings: list[Crossing], name: str) -> int:
+    return sum(crossing.direction is Direction.CALL and crossing.name == name for crossing in crossings)
+
+
+async def payloads(stream: Stream, count: int) -> list[Any]:
+    return [item.json() for item in await drain(stream, count)]
+
+
+# What guests may do to their memory
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", MEMORY_GUESTS)
+async def test_eight_thousand_messages_arrive_intact_however_the_guest_treats_its_memory(
+    name: str, profile: str
+) -> None:
+    count = 8_200
+    connector = Connector(lambda _: messages(profile, count))
+    async with open_echo(name, connector) as plugin, plugin.stream(KEY) as stream:
+        sent = messages(profile, count)
+        async with asyncio.timeout(30):
+            for number in range(count):
+                assert echoed(await anext(stream)) == next(sent), f"message {number}"
+        assert stream.stats.gaps == stream.stats.restarts == stream.stats.plugin_errors == 0
+
+
+async def test_a_guest_that_uses_a_freed_block_again_is_replaced_and_nothing_is_freed_for_its_plugin_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take, stale = KernelMemory.take, []
+
+    def forged(memory: KernelMemory, kernel: KernelAccess, offset: int) -> bytes:
+        if memory.reclaim and memory.host_calls > 600:
+            stale.append(memory)
+            msg = "the guest used a block of kernel memory again that had been freed under it"
+            raise StaleBlockError(msg)
+        return take(memory, kernel, offset)
+
+    monkeypatch.setattr(KernelMemory, "take", forged)
+    connector = Connector(lambda _: messages("constant", 1_000))
+    async with open_echo("reuses-block", connector) as plugin:
+        async with plugin.stream(KEY) as stream:
+            before = await drain(stream, 300)
+            after = await drain(stream, 1_000)
+        assert [echoed(item) for item in before] == list(messages("constant", 300))
+        assert [echoed(item) for item in after] == list(messages("constant", 1_000))
+        events = await told(stream, EventKind.MEMORY, EventKind.RESTART, EventKind.GAP)
+        assert [event.kind for event in events] == [EventKind.MEMORY, EventKind.RESTART, EventKind.GAP]
+        assert {event.sequence for event in events} == {300}
+        assert "nothing is freed" in events[0].message
+        async with plugin.stream(KEY) as stream:
+            assert len(await drain(stream, 1_000)) == 1_000
+        assert await told(stream, EventKind.MEMORY, EventKind.RESTART) == []
+    assert len(stale) == 1
+
+
+# The budget
+
+
+BUDGET = 300_000  # bytes; the leaking guest is past it after some 500 messages
+
+
+async def test_a_guest_past_its_memory_budget_is_replaced_without_loss_or_repetition() -> None:
+    count = 5_000
+    feed = SharedFeed(lambda number: f"{number:06d}", count)
+    connector = Connector(lambda _: feed.listen())
+    async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
+        found: list[StreamData] = []
+        await until(lambda: connector.open == 1, "the guest listens")
+        while stream.stats.restarts < 2:
+            feed.say(5)
+            found += await drain(stream, 5)
+        feed.say(50)
+        found += await drain(stream, 50)
+        assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]
+        assert len(found) < count
+        assert stream.stats.gaps == 0
+        await until(lambda: connector.open == 1, "the predecessors' sockets are closed")
+        message = (await event_of(stream, EventKind.RESTART)).message
+        assert f"budget of {BUDGET} bytes" in message
+
+
+async def test_a_successor_that_cannot_be_made_leaves_the_guest_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_guest, made_so_far = PluginHost.make_guest, 0
+
+    async def once(host: PluginHost, hooks: GuestHooks) -> LiveGuest:
+        nonlocal made_so_far
+        made_so_far += 1
+        if made_so_far > 1:
+            raise ConfigurationError(host.name, "it has changed its mind")
+        return await make_guest(host, hooks)
+
+    monkeypatch.setattr(PluginHost, "make_guest", once)
+    feed = SharedFeed(lambda number: f"{number:06d}", 10_000)
+    connector = Connector(lambda _: feed.listen())
+    async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
+        await until(lambda: connector.open == 1, "the guest listens")
+        found: list[StreamData] = []
+        while made_so_far < 2:
+            feed.say(50)
+            found += await drain(stream, 50)
+        event = await event_of(stream, EventKind.MEMORY)
+        assert "its successor failed" in event.message
+        assert "changed its mind" in event.message
+        feed.say(50)
+        found += await drain(stream, 50)
+        assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]
+        assert stream.stats.restarts == stream.stats.gaps == 0
+
+
+async def test_a_successor_that_is_turned_away_leaves_the_guest_in_its_place() -> None:
+    feed = SharedFeed(lambda number: f"{number:06d}", 10_000)
+    connector = Connector(lambda number: refused(number) if number else feed.listen())
+    async with open_echo("parks", connector, memory_budget=BUDGET // 4) as plugin, plugin.stream(KEY) as stream:
+        await until(lambda: connector.open == 1, "the guest listens")
+        found: list[StreamData] = []
+        feed.say(110)  # a parked guest keeps one message to itself
+        while connector.asked < 2:
+            feed.say(100)
+            found += await drain(stream, 100)
+        event = await event_of(stream, EventKind.MEMORY)
+        assert "its successor ended at once" in event.message
+        feed.say(100)
+        found += await drain(stream, 100)
+        assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]
+        assert stream.stats.restarts == stream.stats.gaps == 0
+
+
+async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handover, "_PATIENCE", 0.1)
+
+    def feed(connection: int) -> Feed:
+        return (f"{connection}/{number:06d}" for number in range(1_500))
+
+    connector = Connector(feed)
+    async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
+        seen: list[str] = []
+        while not seen or not seen[-1].startswith("1/"):
+            seen.append(echoed((await drain(stream, 1))[0]))
+        restart, gap = await event_of(stream, EventKind.RESTART), await event_of(stream, EventKind.GAP)
+    *old, first = seen
+    assert old == [f"0/{number:06d}" for number in range(len(old))]
+    assert first == "1/000000"
+    assert len(old) > 100
+    assert "budget" in restart.message
+    assert "may be missing" in gap.message
+
+
+# How starting fails
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BY_SUCCESS,
+        Answer({"success": False, "error": "no such market"}, code=1),
+        Answer(error="no such market", code=1),
+    ],
+    ids=["success false", "code and output", "code and error memory"],
+)
+async def test_a_refusal_in_the_plugins_words_is_a_rejection_and_not_tried_again(answer: Answer) -> None:
+    crossings: list[Crossing] = []
+    async with open_module(made(answer), observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(StreamRejectedError, match="no such market") as caught:
+            await anext(stream)
+        assert stream.state is StreamState.FAILED
+        assert (caught.value.plugin, caught.value.stream, caught.value.reason) == ("guest", str(KEY), "no such market")
+    assert calls_of(crossings, "start_stream") == 1
+
+
+async def test_a_trap_while_starting_surfaces_and_is_not_tried_again() -> None:
+    crossings: list[Crossing] = []
+    async with open_echo("traps", observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(PluginTrapError, match="start_stream trapped"):
+            await anext(stream)
+        assert stream.state is StreamState.FAILED
+    assert calls_of(crossings, "start_stream") == 1
+
+
+async def test_an_answer_that_is_no_object_is_a_breach_of_protocol() -> None:
+    async with open_module(made(Answer("started"))) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(PluginProtocolError, match="start_stream is unusable: it is not JSON"):
+            await anext(stream)
+
+
+async def test_a_first_connection_that_fails_is_not_tried_again() -> None:
+    connector = Connector(refused)
+    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(ConnectFailedError, match="connection refused"):
+            await anext(stream)
+    assert connector.asked == 1
+
+
+async def test_an_address_that_was_not_declared_is_denied_and_named() -> None:
+    elsewhere = ("ws_connect", {"url": "wss://elsewhere.example/ws?token=hidden"})
+    wasm = made(Answer({"success": False, "error": "no connection"}, calls=[elsewhere], code=1))
+    connector = Connector()
+    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(NetworkDeniedError, match=r"may not reach wss://elsewhere\.example/ws:") as caught:
+            await anext(stream)
+        assert "hidden" not in str(caught.value)
+    assert connector.asked == 0
+
+
+# Configuration
+
+
+async def test_values_that_are_no_texts_are_given_as_json() -> None:
+    crossings: list[Crossing] = []
+    wasm = made(Answer({"success": True}, calls=[publish(1)]), plugin_configure=Answer())
+    config = {"text": "plain", "number": 1.5, "flag": True, "list": ["a", 1]}
+    async with open_module(wasm, config=config, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 1)
+    given = [crossing.data for crossing in crossings if crossing.name == "plugin_configure" and crossing.data]
+    assert [json.loads(data) for data in given] == [
+        {"text": "plain", "number": "1.5", "flag": "true", "list": '["a",1]'}
+    ]
+
+
+async def test_a_plugin_that_takes_no_configuration_says_so() -> None:
+    async with open_module(made(Answer({"success": True})), config={"a": "1"}) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(ConfigurationError, match="does not export plugin_configure"):
+            await anext(stream)
+
+
+async def test_a_configuration_refused_in_the_output_is_refused() -> None:
+    wasm = made(Answer({"success": True}), plugin_configure=Answer({"success": False, "error": "expired"}))
+    async with open_module(wasm, config={"a": "1"}) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(ConfigurationError, match="plugin_configure: expired"):
+            await anext(stream)
+
+
+# What is published
+
+
+async def test_a_publication_under_another_key_is_delivered_with_its_own() -> None:
+    other = StreamKey("trades", "simex", "ETH-USDT", {"depth": "5"}, connection_id=7)
+    wasm = made(Answer({"success": True}, calls=[CONNECT, publish(1), publish(2, other), publish(3), RECEIVE]))
+    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+        items = await drain(stream, 3)
+    assert [(item.key, item.data_type, item.json()) for item in items] == [
+        (KEY, "ohlcv", 1),
+        (other, "trades", 2),
+        (KEY, "ohlcv", 3),
+    ]
+
+
+async def test_a_publication_of_another_source_or_without_a_key_is_refused_and_counted_as_lost() -> None:
+    foreign = StreamKey("ohlcv", "woox", "BTC-USDT")
+    calls = [CONNECT, publish(1), publish(2, foreign), publish(3, {"type": "ohlcv"}), publish(4), RECEIVE]
+    async with open_module(made(Answer({"success": True}, calls=calls))) as plugin, plugin.stream(KEY) as stream:
+        assert await payloads(stream, 2) == [1, 4]
+    events = await told(stream, EventKind.PLUGIN_ERROR, EventKind.GAP)
+    assert [event.kind for event in events] == [EventKind.PLUGIN_ERROR, EventKind.GAP] * 2
+    assert [event.lost for event in events if event.kind is EventKind.GAP] == [1, 1]
+    assert "source 'woox'" in events[0].message
+    assert {event.sequence for event in events} == {1}
+
+
+async def test_timestamps_are_the_plugins_or_else_the_hosts_and_a_bad_one_is_told_once() -> None:
+    calls = [
+        CONNECT,
+        publish(1, timestamp="2026-01-02T03:04:05.123456789Z"),
+        publish(2, timestamp="yesterday"),
+        publish(3, timestamp="tomorrow"),
+        publish(4),
+        RECEIVE,
+    ]
+    wasm = made(Answer({"success": True}, calls=calls))
+    async with open_module(wasm, clock=lambda: 42) as plugin, plugin.stream(KEY) as stream:
+        items = await drain(stream, 4)
+    assert [item.timestamp for item in items] == [1_767_323_045_123_456_789, 42, 42, 42]
+    (event,) = await told(stream, EventKind.PLUGIN_ERROR)
+    assert "'yesterday'" in event.message
+    assert stream.stats.gaps == 0
+
+
+async def test_a_publication_that_cannot_be_read_is_told_as_a_gap() -> None:
+    calls = [CONNECT, ("publish_stream_data", '{"key":'), publish(2), RECEIVE]
+    async with open_module(made(Answer({"success": True}, calls=calls))) as plugin, plugin.stream(KEY) as stream:
+        assert await payloads(stream, 1) == [2]
+    (event,) = await told(stream, EventKind.GAP)
+    assert "malformed request" in event.message
+
+
+# How a running stream fails, and recovers
+
+
+async def test_a_guest_that_traps_after_data_is_replaced_and_the_gap_told() -> None:
+    wasm = made(Answer(calls=[CONNECT, publish(1), publish(2)], then="trap"))
+    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+        assert await payloads(stream, 6) == [1, 2] * 3
+        restarts = [event async for event in _first(stream, EventKind.RESTART, 2)]
+    assert [event.sequence for event in restarts] == [2, 4]
+    assert "start_stream trapped" in restarts[0].message
+    states = [event.state for event in await told(stream, EventKind.STATE)]
+    assert states[:4] == [
+        StreamState.STARTING,
+        StreamState.STREAMING,
+        StreamState.RECOVERING,
+        StreamState.STREAMING,
+    ]
+
+
+async def _first(stream: Stream, kind: EventKind, count: int) -> Any:
+    async with asyncio.timeout(5):
+        async for event in stream.events():
+            if event.kind is kind:
+                yield event
+                count -= 1
+                if not count:
+                    return
+
+
+async def test_restarts_without_data_in_between_are_exhausted_and_all_their_reasons_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guest_stream, "_LOST_AFTER", 0.05)
+    connector = Connector(lambda number: refused(number) if number else iter(messages("constant", 10)))
+    backoff = Backoff(first=0.01, highest=0.02, attempts=2)
+    async with open_echo("parks", connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
+        items = await drain(stream, 10)
+        connector.sockets[0].drop()
+        with pytest.raises(RestartsExhaustedError) as caught:
+            await drain(stream, 1)
+        assert stream.state is StreamState.FAILED
+    assert [echoed(item) for item in items] == list(messages("constant", 10))
+    lost, *others = caught.value.reasons
+    assert "was lost" in lost
+    assert len(others) == 2
+    assert all("connection refused" in reason for reason in others)
+    assert connector.asked == 3
+
+
+async def test_a_guest_that_goes_on_asking_for_a_connection_it_closed_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generic, "_DEAD_ANSWERS", 4)
+    closed = ("ws_close", {"connectionId": "ws-1"})
+    wasm = made(
+        Answer({"success": True}, calls=[CONNECT, publish(1), closed]), get_name=Answer("guest", calls=[RECEIVE])
+    )
+    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+        assert await payloads(stream, 2) == [1, 1]
+        assert "keeps using a closed connection" in (await event_of(stream, EventKind.RESTART)).message
+
+
+async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generic, "_DEAD_ANSWERS", 4)
+    wasm = made(Answer({"success": True}, calls=[CONNECT, publish(1)]), get_name=Answer("guest", calls=[RECEIVE]))
+    connector = Connector()
+    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 1)
+        connector.sockets[0].drop()
+        await drain(stream, 1)
+        event = await event_of(stream, EventKind.RESTART)
+        assert str(ConnectionLostError(URL, "it broke off")) in event.message
+        assert stream.stats.gaps == 1
+
+
+async def test_a_guest_that_loops_without_a_host_call_is_stopped_within_two_seconds() -> None:
+    crossings: list[Crossing] = []
+    async with open_echo("loops", observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        await until(lambda: calls_of(crossings, "start_stream") == 1, "the guest loops")
+        begun = time.monotonic()
+        await stream.aclose()
+        assert time.monotonic() - begun < 2
+        assert stream.state is StreamState.STOPPED
+        assert lingering_guests() == 0
+
+
+async def test_a_plugin_that_returns_without_a_connection_has_ended_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guest_stream, "_ENDED_AFTER", 0.05)
+    wasm = made(Answer({"success": True}, calls=[publish(1), publish(2)]))
+    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+        async with asyncio.timeout(5):
+            assert [item.json() async for item in stream] == [1, 2]
+        assert stream.state is StreamState.STOPPED
+    events = await told(stream)
+    assert [event.kind for event in events] == [EventKind.STATE] * 3
+    assert events[-1].message == "the plugin ended the stream"

@@ -1,0 +1,230 @@
+"""One guest's life in a generic stream: parking and re-entering, sleeping, being stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from adapters import guest_stream, host
+from adapters.runtime.kernel import KernelLayout
+from compat import (
+    AdapterSettings,
+    Crossing,
+    Direction,
+    EventKind,
+    PluginProtocolError,
+    PluginTrapError,
+    StreamState,
+    lingering_guests,
+)
+from compat.demo.exchange import Exchange
+from tests.support.echo import echoed, messages, open_echo, open_module
+from tests.support.guests import Answer, guest
+from tests.support.plugins import FIXTURES, candle_key
+from tests.support.simex import open_against
+from tests.support.sockets import Connector
+from tests.support.waiting import drain, event_of, told, until
+
+if TYPE_CHECKING:
+    from compat import Stream
+    from tests.support.sockets import LocalSocket
+
+KEY = candle_key()
+SLEEPING = next(fixture for fixture in FIXTURES if fixture.id == "generic-sleeping")
+CONNECT = ("ws_connect", {"url": "wss://stream.simex.example/ws"})
+PUBLISH = ("publish_stream_data", {"key": KEY.to_wire(), "data": 1})
+STARTED = {"success": True, "data": {"status": "started"}}
+
+nothing_left = pytest.mark.usefixtures("nothing_left")
+
+
+def parking(*, calls: tuple[tuple[str, object], ...] = (CONNECT,), **doors: Answer) -> bytes:
+    """A guest that starts with these host calls and then parks."""
+    return guest({"start_stream": Answer(STARTED, calls=calls), "stop_stream": Answer(STARTED), **doors})
+
+
+def calls_of(crossings: list[Crossing], name: str) -> list[bytes]:
+    return [crossing.data for crossing in crossings if (crossing.direction, crossing.name) == (Direction.CALL, name)]
+
+
+def allowing_everything() -> dict[str, object]:
+    """Settings for guests that declare nothing."""
+    return {"policy": host.AdapterSettings().policy.__class__(also=("wss://stream.simex.example/*",))}
+
+
+@nothing_left
+async def test_two_thousand_messages_cross_many_parkings_complete_and_in_order() -> None:
+    crossings: list[Crossing] = []
+    connector = Connector(lambda _: messages("mixed", 2_100))
+    async with open_echo("parks", connector, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        items = await drain(stream, 2_000)
+        assert [echoed(item) for item in items] == list(messages("mixed", 2_100))[:2_000]
+        assert stream.stats.gaps == stream.stats.restarts == 0
+    assert len(calls_of(crossings, "plugin_info")) >= 20
+    assert await told(stream, EventKind.GAP) == []
+
+
+@nothing_left
+async def test_where_memory_cannot_be_kept_every_loss_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "probe_kernel", lambda: KernelLayout(continues=False))
+    connector = Connector(lambda _: (f"{number:06d}" for number in range(1_000)))
+    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+        numbers = [int(echoed(item)) for item in await drain(stream, 500)]
+        missing = sorted(set(range(numbers[-1])) - set(numbers))
+        gaps = [event async for event in _gaps_until(stream, 500)]
+    assert numbers == sorted(set(numbers))
+    assert missing
+    assert len(gaps) >= len(missing)
+    assert "cannot be kept" in gaps[0].message
+
+
+async def _gaps_until(stream: Stream, sequence: int):  # type: ignore[no-untyped-def]
+    async with asyncio.timeout(5):
+        async for event in stream.events():
+            if event.kind is EventKind.GAP:
+                yield event
+                if event.sequence >= sequence - 100:
+                    return
+
+
+@nothing_left
+async def test_a_parked_guest_is_told_to_stop() -> None:
+    crossings: list[Crossing] = []
+    connector = Connector(lambda _: messages("constant", 50))
+    async with open_echo("parks", connector, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 50)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2
+    (request,) = calls_of(crossings, "stop_stream")
+    assert json.loads(request) == KEY.to_wire()
+    assert connector.open == 0
+
+
+@nothing_left
+async def test_a_guest_that_parks_and_has_no_door_is_no_use() -> None:
+    connector = Connector()
+    async with (
+        open_module(parking(calls=(CONNECT, PUBLISH)), connector, **allowing_everything()) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        await drain(stream, 1)
+        event = await event_of(stream, EventKind.RESTART)
+    assert "exports nothing that it could be entered through (get_name, plugin_info" in event.message
+
+
+@nothing_left
+async def test_a_guest_that_parks_without_a_door_before_any_data_fails_the_stream() -> None:
+    async with open_module(parking(), **allowing_everything()) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(PluginProtocolError, match="exports nothing that it could be entered through"):
+            await anext(stream)
+
+
+@nothing_left
+async def test_a_trap_inside_a_later_call_surfaces() -> None:
+    wasm = parking(get_name=Answer(then="trap"))
+    async with open_module(wasm, **allowing_everything()) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(PluginTrapError, match="get_name trapped"):
+            await anext(stream)
+
+
+@nothing_left
+async def test_a_failing_door_is_a_door() -> None:
+    wasm = parking(get_name=Answer(error="no name", code=1, calls=(PUBLISH,)))
+    async with open_module(wasm, **allowing_everything()) as plugin, plugin.stream(KEY) as stream:
+        assert [item.json() for item in await drain(stream, 3)] == [1, 1, 1]
+        assert stream.stats.restarts == stream.stats.gaps == 0
+
+
+@nothing_left
+async def test_an_idle_parked_guest_is_entered_fifty_times_a_second_at_most() -> None:
+    crossings: list[Crossing] = []
+    wasm = parking(calls=(CONNECT, PUBLISH), get_name=Answer("idle"))
+    async with (
+        open_module(wasm, observer=crossings.append, **allowing_everything()) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        await drain(stream, 1)
+        begun = time.monotonic()
+        await until(lambda: len(calls_of(crossings, "get_name")) >= 30, "it is entered")
+        assert time.monotonic() - begun > 0.4
+        assert stream.stats.gaps == 0
+
+
+@nothing_left
+async def test_a_guest_that_never_called_the_host_is_waited_for_without_false_alarm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guest_stream, "_ENDED_AFTER", 0.1)
+    async with open_module(parking(calls=(), get_name=Answer("idle"))) as plugin, plugin.stream(KEY) as stream:
+        async with asyncio.timeout(5):
+            assert [item async for item in stream] == []
+        assert stream.state is StreamState.STOPPED
+    assert await told(stream, EventKind.GAP) == []
+
+
+@nothing_left
+async def test_a_connection_lost_by_a_guest_that_only_waits_leads_to_another_guest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guest_stream, "_LOST_AFTER", 0.1)
+    connector = Connector(lambda _: messages("constant", 20))
+    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+        first = await drain(stream, 20)
+        connector.sockets[0].drop()
+        second = await drain(stream, 20)
+        assert [echoed(item) for item in first] == [echoed(item) for item in second]
+        gap, restart = await event_of(stream, EventKind.GAP), await event_of(stream, EventKind.RESTART)
+    assert gap.sequence == restart.sequence == 20
+    assert "was lost" in restart.message
+
+
+@nothing_left
+async def test_closing_while_the_guest_waits_for_its_connection_takes_less_than_two_seconds() -> None:
+    class Never(Connector):
+        async def connect(self, url: str, *, headers: object, subprotocol: str | None) -> LocalSocket:
+            self.asked += 1
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    connector = Never()
+    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+        await until(lambda: connector.asked == 1, "the guest connects")
+        begun = time.monotonic()
+        await stream.aclose()
+        assert time.monotonic() - begun < 2
+        assert stream.state is StreamState.STOPPED
+
+
+@nothing_left
+async def test_closing_before_there_is_a_guest_leaves_nothing() -> None:
+    connector = Connector()
+    async with open_echo("parks", connector) as plugin:
+        for turns in range(6):
+            async with plugin.stream(KEY) as stream:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            assert stream.state is StreamState.STOPPED
+    assert connector.open == 0
+
+
+async def test_a_sleeping_guest_lets_go_within_two_seconds_and_is_counted_until_it_wakes() -> None:
+    async with Exchange(mode="replay", rate=100) as exchange:
+        plugin = open_against(SLEEPING, exchange, config={"nap_ms": "2500"}, settings=AdapterSettings())
+        async with plugin:
+            async with plugin.stream(KEY) as stream:
+                await drain(stream, 1)
+                asleep_until = time.monotonic() + 2.5
+                begun = time.monotonic()
+                await stream.aclose()
+                assert time.monotonic() - begun < 2
+                assert lingering_guests() == 1
+                await exchange.wait_for_disconnect(1)
+            (event,) = await told(stream, EventKind.LINGERING)
+            assert "lives on until it wakes" in event.message
+            assert time.monotonic() < asleep_until
+        await until(lambda: lingering_guests() == 0, "the guest wakes and ends", within=4)
+        assert time.monotonic() > asleep_until - 0.5

@@ -1,0 +1,373 @@
+"""What adapters of every kind share: requests, metadata, configuration, and what is never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import wasmtime
+
+from adapters import host
+from compat import (
+    ConfigurationError,
+    Crossing,
+    Direction,
+    EventKind,
+    GuestStoppedError,
+    PluginCallError,
+    PluginTimeoutError,
+    PluginTrapError,
+    StreamUsageError,
+    UnknownExportError,
+)
+from compat.demo.exchange import Exchange
+from tests.support.echo import open_module
+from tests.support.guests import Answer, guest
+from tests.support.plugins import FIXTURES, candle_key
+from tests.support.simex import open_against
+from tests.support.sockets import Connector
+from tests.support.waiting import drain, event_of, told, until
+
+if TYPE_CHECKING:
+    from compat import Plugin
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+KEY = candle_key()
+SECRET = "correct-horse-battery"
+CONNECT = ("ws_connect", {"url": "wss://stream.simex.example/ws"})
+RECEIVE = ("ws_receive", {"connectionId": "ws-1"})
+INFO = {"name": "by info", "version": "1", "streamTypes": ["ohlcv"], "networkTargets": ["wss://stream.simex.example/*"]}
+META = {
+    "name": "by meta",
+    "version": "2",
+    "author": "somebody",
+    "resources": {"allowedNetworkTargets": [{"pattern": "https://api.simex.example/*"}]},
+}
+
+
+def module(**exports: Answer) -> bytes:
+    """A generic guest with these exports besides those that it needs."""
+    return guest({"start_stream": Answer({"success": True}), "stop_stream": Answer({"success": True}), **exports})
+
+
+def log(event_type: str, message: str, **fields: Any) -> tuple[str, object]:
+    return "log_record", {"pluginId": "x", "eventType": event_type, "message": message, **fields}
+
+
+def guests_of(crossings: list[Crossing], name: str) -> list[str]:
+    return [crossing.guest for crossing in crossings if (crossing.direction, crossing.name) == (Direction.CALL, name)]
+
+
+# Requests
+
+
+async def test_requests_share_a_guest_of_their_own() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(
+        get_name=Answer("SimEx"),
+        plugin_info=Answer(INFO),
+        start_stream=Answer({"success": True}, calls=[CONNECT, RECEIVE]),
+    )
+    connector = Connector()
+    async with open_module(wasm, connector, observer=crossings.append) as plugin, plugin.stream(KEY):
+        await until(lambda: connector.open == 1, "the stream runs")
+        assert await plugin.call("get_name") == b"SimEx"
+        assert await plugin.call("get_name", "ignored") == b"SimEx"
+    assert len(guests_of(crossings, "get_name")) == 2
+    assert len(set(guests_of(crossings, "get_name"))) == 1
+    assert set(guests_of(crossings, "get_name")).isdisjoint(guests_of(crossings, "start_stream"))
+    assert set(guests_of(crossings, "get_name")).isdisjoint(guests_of(crossings, "plugin_info"))
+
+
+async def test_a_request_reaches_the_plugin_and_its_failure_says_why() -> None:
+    wasm = module(
+        pick=Answer("found", when="needle"),
+        by_output=Answer({"success": False, "error": "no such market"}, code=2),
+        by_memory=Answer(error="no such market", code=1),
+        silent=Answer(code=3),
+    )
+    async with open_module(wasm) as plugin:
+        assert await plugin.call("pick", b"hay needle hay") == b"found"
+        for export, code in (("by_output", 2), ("by_memory", 1)):
+            with pytest.raises(PluginCallError) as caught:
+                await plugin.call(export)
+            assert (caught.value.export, caught.value.code, caught.value.reason) == (export, code, "no such market")
+        with pytest.raises(PluginCallError, match="silent failed with return code 3 and no reason"):
+            await plugin.call("silent")
+
+
+async def test_an_unknown_export_is_named_with_those_there_are() -> None:
+    async with open_module(module(get_name=Answer("SimEx"))) as plugin:
+        with pytest.raises(UnknownExportError, match="exports no 'get_nmae'.*start_stream, stop_stream, get_name"):
+            await plugin.call("get_nmae")
+        with pytest.raises(UnknownExportError, match="exports no 'memory'"):
+            await plugin.call("memory")
+
+
+async def test_after_a_trap_or_a_timeout_the_next_request_finds_a_fresh_guest() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(get_name=Answer("SimEx"), trap=Answer(then="trap"), loop=Answer(then="loop"))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        assert await plugin.call("get_name") == b"SimEx"
+        with pytest.raises(PluginTrapError, match="trap trapped"):
+            await plugin.call("trap")
+        assert await plugin.call("get_name") == b"SimEx"
+        begun = time.monotonic()
+        with pytest.raises(PluginTimeoutError, match=r"loop did not return within 0\.1 s"):
+            await plugin.call("loop", timeout=0.1)
+        assert time.monotonic() - begun < 1
+        assert await plugin.call("get_name") == b"SimEx"
+    assert len(set(guests_of(crossings, "get_name"))) == 3
+
+
+async def test_a_request_may_use_http() -> None:
+    fixture = next(fixture for fixture in FIXTURES if fixture.id == "generic-blocking")
+    async with Exchange() as exchange, open_against(fixture, exchange) as plugin:
+        markets = json.loads(await plugin.call("list_markets"))
+        assert [market["symbol"] for market in markets] == ["BTC-USDT", "ETH-USDT", "SOL-USDT"]
+        assert [request.path for request in exchange.journal.requests] == ["/api/v1/markets"]
+
+
+async def test_a_request_cannot_publish() -> None:
+    crossings: list[Crossing] = []
+    publish = ("publish_stream_data", {"key": KEY.to_wire(), "data": 1})
+    async with open_module(module(get_name=Answer("x", calls=[publish])), observer=crossings.append) as plugin:
+        await plugin.call("get_name")
+    (reply,) = [crossing.data for crossing in crossings if crossing.direction is Direction.HOST_RETURN]
+    assert json.loads(reply) == {"success": False, "error": "nothing is streamed by this guest"}
+
+
+async def test_a_closed_plugin_takes_no_requests() -> None:
+    plugin = open_module(module(get_name=Answer("SimEx")))
+    assert await plugin.call("get_name") == b"SimEx"
+    await plugin.aclose()
+    await plugin.aclose()
+    with pytest.raises(StreamUsageError, match="has been closed"):
+        await plugin.call("get_name")
+    with pytest.raises(StreamUsageError, match="has been closed"):
+        await plugin.info()
+
+
+async def test_closing_does_not_wait_for_a_request_or_metadata_that_hangs() -> None:
+    for export, ask in (("get_name", _call), ("plugin_info", _info)):
+        crossings: list[Crossing] = []
+        plugin = open_module(module(**{export: Answer(then="loop")}), observer=crossings.append)
+        asking = asyncio.create_task(ask(plugin))
+        await until(lambda: bool(guests_of(crossings, export)), "the guest hangs")  # noqa: B023 - awaited in this turn
+        begun = time.monotonic()
+        await plugin.aclose()
+        assert time.monotonic() - begun < 2
+        with pytest.raises(GuestStoppedError, match=f"{export} was not completed"):
+            await asking
+
+
+async def _call(plugin: Plugin) -> object:
+    return await plugin.call("get_name")
+
+
+async def _info(plugin: Plugin) -> object:
+    return await plugin.info()
+
+
+# Metadata
+
+
+@pytest.mark.parametrize(
+    ("exports", "name", "version", "author", "targets"),
+    [
+        ({"plugin_info": Answer(INFO)}, "by info", "1", "", ("wss://stream.simex.example/*",)),
+        ({"meta": Answer(META)}, "by meta", "2", "somebody", ("https://api.simex.example/*",)),
+        (
+            {"plugin_info": Answer(INFO), "meta": Answer(META)},
+            "by info",
+            "1",
+            "somebody",
+            ("wss://stream.simex.example/*", "https://api.simex.example/*"),
+        ),
+        ({}, "guest", "", "", ()),
+    ],
+    ids=["plugin_info", "meta", "both", "neither"],
+)
+async def test_metadata_is_merged_from_what_there_is(
+    exports: dict[str, Answer], name: str, version: str, author: str, targets: tuple[str, ...]
+) -> None:
+    async with open_module(module(**exports)) as plugin:
+        info = await plugin.info()
+    assert (info.name, info.version, info.author) == (name, version, author)
+    assert info.network_targets == targets
+    assert info.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (Answer(then="trap"), "trapped"),
+        (Answer(then="loop"), "did not return within 0.1 s"),
+        (Answer(error="no metadata today", code=1), "no metadata today"),
+        (Answer("<html>"), "it is not JSON"),
+        (Answer(), "it is empty"),
+        (Answer([1]), "a JSON list"),
+    ],
+    ids=["trap", "hang", "failure", "text", "nothing", "list"],
+)
+async def test_half_of_the_metadata_may_be_missing_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, broken: Answer, problem: str
+) -> None:
+    monkeypatch.setattr(host, "_METADATA_TIMEOUT", 0.1)
+    async with open_module(module(plugin_info=broken, meta=Answer(META))) as plugin:
+        info = await plugin.info()
+    assert info.name == "by meta"
+    (found,) = info.problems
+    assert found.startswith("plugin_info: ")
+    assert problem in found
+
+
+async def test_metadata_is_read_once_and_cannot_reach_anything() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_info=Answer(INFO, calls=[CONNECT, ("http_request", {"url": "https://api.simex.example"})]))
+    connector = Connector()
+    async with open_module(wasm, connector, observer=crossings.append) as plugin:
+        one, other = await asyncio.gather(plugin.info(), plugin.info())
+        assert one is other is await plugin.info()
+    assert len(guests_of(crossings, "plugin_info")) == 1
+    replies = [json.loads(crossing.data) for crossing in crossings if crossing.direction is Direction.HOST_RETURN]
+    assert replies == [
+        {"success": False, "error": "not available while metadata is read"},
+        {"status": 0, "headers": {}, "body": "", "error": "not available while metadata is read"},
+    ]
+    assert connector.asked == 0
+
+
+# Configuration, and what is never shown
+
+
+async def test_every_guest_is_configured_before_it_is_used() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_configure=Answer(), get_name=Answer("SimEx"), trap=Answer(then="trap"))
+    async with open_module(wasm, config={"api_key": SECRET}, observer=crossings.append) as plugin:
+        await plugin.call("get_name")
+        with pytest.raises(PluginTrapError):
+            await plugin.call("trap")
+        await plugin.call("get_name")
+    assert len(set(guests_of(crossings, "plugin_configure"))) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(error=f"key {SECRET} has expired", code=1),
+        Answer({"success": False, "error": f"key {SECRET} has expired"}),
+        Answer({"success": False, "error": f"key {SECRET} has expired"}, code=1),
+    ],
+    ids=["error memory", "success false", "code and output"],
+)
+async def test_a_refused_configuration_is_told_without_its_values(answer: Answer) -> None:
+    async with open_module(module(plugin_configure=answer, get_name=Answer("x")), config={"api_key": SECRET}) as plugin:
+        with pytest.raises(ConfigurationError, match=r"plugin_configure: key \*\*\* has expired") as caught:
+            await plugin.call("get_name")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_plugin_that_traps_or_hangs_while_it_is_configured_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "_CONFIGURE_TIMEOUT", 0.1)
+    for then, kind in (("trap", PluginTrapError), ("loop", PluginTimeoutError)):
+        wasm = module(plugin_configure=Answer(then=then), get_name=Answer("x"))
+        async with open_module(wasm, config={"a": "b"}) as plugin:
+            with pytest.raises(kind, match="plugin_configure"):
+                await plugin.call("get_name")
+
+
+async def test_an_answer_to_the_configuration_that_is_no_object_is_no_refusal() -> None:
+    async with open_module(module(plugin_configure=Answer("ok"), get_name=Answer("x")), config={"a": "b"}) as plugin:
+        assert await plugin.call("get_name") == b"x"
+
+
+async def test_secrets_appear_in_no_error_event_or_log_record(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    wasm = module(
+        plugin_info=Answer(INFO),
+        plugin_configure=Answer(calls=[log("info", f"configured with {SECRET}", data={"key": SECRET})]),
+        start_stream=Answer({"success": False, "error": f"{SECRET} is not a key"}, calls=[CONNECT], code=1),
+        get_name=Answer(error=f"{SECRET} is not a key", code=1),
+        get_ohlcv=Answer(error="7654321, in-the-list and in-the-object are true", code=1),
+    )
+    config = {"api_key": SECRET, "flag": True, "number": 7654321, "deep": ["in-the-list", {"a": "in-the-object"}]}
+    async with open_module(wasm, config=config) as plugin:
+        errors: list[BaseException] = []
+        async with plugin.stream(KEY) as stream:
+            with pytest.raises(Exception, match=r"\*\*\* is not a key") as caught:
+                await anext(stream)
+            errors.append(caught.value)
+        with pytest.raises(PluginCallError, match=r"\*\*\* is not a key") as called:
+            await plugin.call("get_name")
+        errors.append(called.value)
+        with pytest.raises(PluginCallError, match=r"\*\*\*, \*\*\* and \*\*\* are true"):
+            await plugin.call("get_ohlcv")
+        shown = [line for error in errors for line in traceback.format_exception(error)]
+        shown += [event.message for event in await told(stream)]
+    assert SECRET not in "".join(shown)
+    assert SECRET not in caplog.text
+    assert "configured with ***" in caplog.text
+
+
+# Log records
+
+
+async def test_log_records_go_to_a_logger_named_after_the_plugin(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    levels = {
+        "debug": logging.DEBUG,
+        "info": logging.INFO,
+        "warn": logging.WARNING,
+        "ERROR": logging.ERROR,
+        "fatal": logging.CRITICAL,
+        "market-opened": logging.INFO,
+    }
+    calls = [log(name, f"a {name} record") for name in levels]
+    calls.append(log("info", "with data", data={"n": 1}))
+    async with open_module(module(get_name=Answer("x", calls=calls))) as plugin:
+        await plugin.call("get_name")
+    records = [record for record in caplog.records if record.name == "compat.plugin.guest"]
+    assert [(record.levelno, record.getMessage()) for record in records[:-1]] == [
+        (level, f"a {name} record") for name, level in levels.items()
+    ]
+    assert records[-1].getMessage() == "with data {'n': 1}"
+
+
+async def test_log_records_go_to_a_logger_of_the_users_choice(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("somebody.elses")
+    calls = [log("warn", "100% done")]
+    async with open_module(module(get_name=Answer("x", calls=calls)), logger=logger) as plugin:
+        await plugin.call("get_name")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [("somebody.elses", "100% done")]
+
+
+async def test_what_a_guest_complains_about_while_it_is_stopped_wakes_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    start = Answer({"success": True}, calls=[CONNECT, RECEIVE, log("error", "receive failed")])
+    connector = Connector()
+    async with open_module(module(start_stream=start, plugin_info=Answer(INFO)), connector) as plugin:
+        async with plugin.stream(KEY):
+            await until(lambda: connector.open == 1, "the guest waits")
+    (record,) = [record for record in caplog.records if record.name == "compat.plugin.guest"]
+    assert (record.levelno, record.getMessage()) == (logging.DEBUG, "receive failed")
+
+
+async def test_a_request_whose_block_is_gone_is_told_as_a_gap() -> None:
+    nowhere = """
+      (module
+        (import "env" "publish_stream_data" (func $publish (param i64) (result i64)))
+        (func (export "start_stream") (result i32) (drop (call $publish (i64.const 123456))) (i32.const 0))
+        (func (export "stop_stream") (result i32) (i32.const 0)))"""
+    async with open_module(bytes(wasmtime.wat2wasm(nowhere))) as plugin, plugin.stream(KEY) as stream:
+        gap = await event_of(stream, EventKind.GAP)
+    assert "publish_stream_data: there is no block of kernel memory at offset 123456" in gap.message
+    assert await drain(stream, 0) == []

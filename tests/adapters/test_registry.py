@@ -1,0 +1,105 @@
+"""From a report to its adapter, by the kind's name alone."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+import wasmtime
+
+from adapters.errors import UnsupportedPluginError
+from adapters.generic import GenericAdapter
+from adapters.legacy import LegacyAdapter
+from adapters.registry import make_adapter
+from adapters.settings import AdapterSettings
+from detectors.classify import Offer
+from detectors.report import DetectionError, ModuleReport, inspect
+from detectors.rules import PluginKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GENERIC = ("start_stream", "stop_stream")
+COMMAND = ("handle_stream_message", "handle_command")
+CALLBACK = ("handle_stream_message", "prepare_stream")
+
+
+def module(exports: Iterable[str], extra: str = "") -> bytes:
+    functions = " ".join(f'(func (export "{name}") (result i32) (i32.const 0))' for name in exports)
+    return bytes(wasmtime.wat2wasm(f"(module {extra} {functions})"))
+
+
+def report_on(*exports: str) -> tuple[bytes, ModuleReport]:
+    wasm = module(exports)
+    return wasm, inspect(wasm)
+
+
+@pytest.mark.parametrize(
+    ("exports", "chosen", "adapter"),
+    [
+        (GENERIC, None, GenericAdapter),
+        (COMMAND, None, LegacyAdapter),
+        (CALLBACK, None, LegacyAdapter),
+        (GENERIC + COMMAND, None, GenericAdapter),
+        (GENERIC + COMMAND, PluginKind.LEGACY, LegacyAdapter),
+        (GENERIC + COMMAND, PluginKind.GENERIC, GenericAdapter),
+    ],
+)
+def test_a_module_is_run_by_the_adapter_of_its_kind(
+    exports: tuple[str, ...], chosen: PluginKind | None, adapter: type
+) -> None:
+    wasm, report = report_on(*exports)
+    made = make_adapter("p", wasm, report, AdapterSettings(), chosen)
+    assert type(made) is adapter
+    assert made.report is report
+
+
+@pytest.mark.parametrize(
+    ("exports", "problem"),
+    [(GENERIC, "it offers generic"), (COMMAND, "it offers legacy")],
+)
+def test_a_kind_that_it_does_not_offer_is_refused_and_the_others_are_named(
+    exports: tuple[str, ...], problem: str
+) -> None:
+    wasm, report = report_on(*exports)
+    wrong = PluginKind.LEGACY if exports == GENERIC else PluginKind.GENERIC
+    with pytest.raises(UnsupportedPluginError, match=problem) as caught:
+        make_adapter("p", wasm, report, AdapterSettings(), wrong)
+    assert caught.value.remedy == f"Choose one of {report.kind}"
+
+
+def test_a_module_with_errors_is_refused_with_its_diagnosis() -> None:
+    wasm, report = report_on("start_stream")
+    with pytest.raises(DetectionError):
+        make_adapter("p", wasm, report, AdapterSettings())
+
+
+@pytest.mark.parametrize("chosen", [None, PluginKind.GENERIC])
+def test_a_module_of_no_known_kind_is_refused(chosen: PluginKind | None) -> None:
+    wasm, report = report_on("run")
+    with pytest.raises((UnsupportedPluginError, DetectionError)) as caught:
+        make_adapter("p", wasm, attrs.evolve(report, diagnostics=()), AdapterSettings(), chosen)
+    assert "See plugin-compat inspect" in caught.value.remedy
+
+
+def third_kind() -> tuple[bytes, ModuleReport]:
+    wasm, report = report_on(*GENERIC)
+    kind = PluginKind("third")
+    return wasm, attrs.evolve(report, kind=kind, offers=(Offer(kind, None),), diagnostics=())
+
+
+def test_a_third_kind_needs_a_module_of_its_name_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    third = types.ModuleType("adapters.third")
+    third.ADAPTER = GenericAdapter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "adapters.third", third)
+    wasm, report = third_kind()
+    assert type(make_adapter("p", wasm, report, AdapterSettings())) is GenericAdapter
+
+
+def test_a_kind_without_such_a_module_is_refused() -> None:
+    wasm, report = third_kind()
+    with pytest.raises(UnsupportedPluginError, match="there is no adapter for this kind"):
+        make_adapter("p", wasm, report, AdapterSettings())

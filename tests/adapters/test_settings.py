@@ -1,0 +1,45 @@
+"""What a user may choose: working defaults, no secret shown, waits under their ceiling."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.net.policy import NetworkPolicy
+from adapters.net.socket import WebSocketConnector
+from adapters.settings import AdapterSettings, Backoff
+
+
+@given(st.floats(0.001, 10), st.floats(0.001, 100), st.integers(1, 10_000))
+def test_no_wait_is_longer_than_its_ceiling(first: float, highest: float, failures: int) -> None:
+    wait = Backoff(first=first, highest=highest).wait_after(failures)
+    assert 0 <= wait <= min(highest, first * 2 ** min(failures - 1, 100))
+
+
+def test_waits_grow_and_are_spread() -> None:
+    backoff = Backoff(first=1, highest=64)
+    early = [backoff.wait_after(1) for _ in range(200)]
+    late = [backoff.wait_after(7) for _ in range(200)]
+    assert max(early) <= 1 < sum(late) / 200
+    assert len(set(late)) == 200
+
+
+def test_the_defaults_deny_the_network_and_tell_real_time() -> None:
+    settings = AdapterSettings()
+    assert settings.policy == NetworkPolicy()
+    assert settings.connector == WebSocketConnector()
+    assert settings.observer is None
+    before = time.time_ns()
+    assert before <= settings.clock() <= time.time_ns()
+
+
+async def test_the_http_client_follows_no_redirect() -> None:
+    async with AdapterSettings().http() as client:
+        assert not client.follow_redirects
+        assert client.timeout.read is not None
+
+
+def test_the_configuration_is_not_shown() -> None:
+    assert "s3cret" not in repr(AdapterSettings(config={"key": "s3cret"}))

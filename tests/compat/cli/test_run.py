@@ -1,0 +1,263 @@
+"""``plugin-compat run`` with real plugins against a real exchange: what it prints, refuses, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import signal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from compat import StreamData, StreamKey
+from compat.cli.run import _ndjson, _text
+from compat.demo.exchange import Exchange
+from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
+from tests.support.simex import candle_of, candles, rewrites
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from tests.compat.cli.conftest import Command, Outcome, Start
+
+PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
+LEGACY, GENERIC, SLEEPING = (PLUGINS[name] for name in ("legacy-callback", "generic-blocking", "generic-sleeping"))
+BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
+KEY = str(candle_key())
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of ndjson: exactly these fields."""
+
+    key: str
+    timestamp: int
+    dataType: str  # noqa: N815 - the field's name on the wire
+    sequence: int
+    data: msgspec.Raw
+
+    def item(self) -> StreamData:
+        return StreamData(StreamKey.parse(self.key), self.timestamp, self.dataType, bytes(self.data), self.sequence)
+
+
+def redirected(exchange: Exchange) -> list[str]:
+    return [part for source, target in rewrites(exchange).items() for part in ("--rewrite", f"{source}={target}")]
+
+
+async def run(
+    command: Command, exchange: Exchange, fixture: PluginFixture, *options: object, key: str = KEY
+) -> Outcome:
+    """Run in a thread, while the exchange trades on the loop."""
+    arguments = ("run", fixture.path, key, *redirected(exchange), *options)
+    async with asyncio.timeout(20):
+        return await asyncio.to_thread(command, *arguments)
+
+
+async def result(process: asyncio.subprocess.Process, *, within: float) -> tuple[int | None, bytes, str]:
+    async with asyncio.timeout(within):
+        out, err = await process.communicate()
+    return process.returncode, out, err.decode()
+
+
+@BOTH_KINDS
+async def test_ndjson_is_one_exact_json_object_a_line(command: Command, fixture: PluginFixture) -> None:
+    async with Exchange(seed=4, mode="replay", rate=math.inf, limit=7) as exchange:
+        outcome = await run(command, exchange, fixture, "--allow-private", "--count", 7, "--format", "ndjson")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith(b"\n")
+    lines = outcome.out.splitlines()
+    assert [list(json.loads(line)) for line in lines] == [["key", "timestamp", "dataType", "sequence", "data"]] * 7
+    items = [msgspec.json.decode(line, type=Line).item() for line in lines]
+    assert [candle_of(item) for item in items] == candles(exchange, range(7))
+    assert [item.sequence for item in items] == list(range(7))
+    assert {(str(item.key), item.data_type) for item in items} == {(KEY, "ohlcv")}
+    assert [item.timestamp for item in items] == sorted(item.timestamp for item in items)
+
+
+SEVERAL_LINES = (b'{\n  "close": 1.50,\r\n  "note": "a\\nb"\n}', b"[1,\r2.50]")
+ONE_LINE = (b'{"close": 1.50,"note": "a\\nb"}', b'"text"', b"1e400", b"null")
+
+
+@pytest.mark.parametrize("data", [*SEVERAL_LINES, *ONE_LINE])
+def test_a_payload_that_a_plugin_wrote_over_several_lines_is_still_one_line(data: bytes) -> None:
+    item = StreamData(candle_key(), 1_700_000_000_000_000_001, "ohlcv", data, 3)
+    line = _ndjson(item)
+    assert (line.count(b"\n"), line[-1:], line.count(b"\r")) == (1, b"\n", 0)
+    text = _text(item)
+    assert (text.count(b"\n"), text[-1:], text.count(b"\r")) == (1, b"\n", 0)
+    if data in ONE_LINE:
+        assert line.endswith(data + b"}\n")
+        assert text.endswith(data + b"\n")
+    exactly: dict[str, Any] = {"parse_float": str, "parse_int": str}
+    assert json.loads(line, **exactly) == {
+        "key": KEY,
+        "timestamp": "1700000000000000001",
+        "dataType": "ohlcv",
+        "sequence": "3",
+        "data": json.loads(data, **exactly),
+    }
+
+
+@BOTH_KINDS
+async def test_text_shows_time_key_and_payload_and_nothing_on_stderr(command: Command, fixture: PluginFixture) -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=3) as exchange:
+        outcome = await run(command, exchange, fixture, "--allow-private", "--count", 3)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = [line.split(" ", 2) for line in outcome.out.decode().splitlines()]
+    assert [key for _, key, _ in lines] == [KEY] * 3
+    items = [StreamData(candle_key(), 0, "ohlcv", payload.encode(), n) for n, (_, _, payload) in enumerate(lines)]
+    assert [candle_of(item) for item in items] == candles(exchange, range(3))
+    assert all(datetime.fromisoformat(time).utcoffset() is not None for time, _, _ in lines)
+
+
+async def test_no_more_items_are_taken_than_were_asked_for(command: Command) -> None:
+    async with Exchange(rate=200) as exchange:
+        outcome = await run(command, exchange, LEGACY, "--allow-private", "--count", 1)
+        assert outcome.out.count(b"\n") == 1
+        await exchange.wait_for_disconnect(timeout=2)
+
+
+async def test_events_are_told_on_stderr(command: Command) -> None:
+    async with Exchange(rate=100) as exchange:
+
+        async def cut() -> None:
+            await exchange.wait_for_connections(1, timeout=10)
+            await until(lambda: exchange.journal.klines > 5, "the first candles are sent")
+            await exchange.drop_all()
+            await exchange.wait_for_connections(1, timeout=10)
+
+        outcome, _ = await asyncio.gather(
+            run(command, exchange, LEGACY, "--allow-private", "--count", 100, "--format", "ndjson"), cut()
+        )
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 100
+    kinds = [line.partition(":")[0] for line in outcome.err.splitlines()]
+    assert kinds == ["reconnect", "gap"]
+    assert len(exchange.journal.connections) == 2
+
+
+@BOTH_KINDS
+async def test_a_private_address_is_refused_with_the_remedy(command: Command, fixture: PluginFixture) -> None:
+    async with Exchange() as exchange:
+        outcome = await run(command, exchange, fixture)
+        assert not exchange.journal.connections
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.startswith("error: ")
+    assert "--allow-private" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+@BOTH_KINDS
+async def test_a_rejected_stream_exits_with_1_and_the_plugin_s_words(command: Command, fixture: PluginFixture) -> None:
+    async with Exchange() as exchange:
+        outcome = await run(command, exchange, fixture, "--allow-private", key="ohlcv:simex:NOPE-USDT?timeframe=1m")
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.startswith(f"error: plugin '{fixture.path.stem}' refused stream ohlcv:simex:NOPE-USDT")
+    assert "unknown_symbol: no market NOPE-USDT" in outcome.err
+
+
+async def test_a_stream_that_the_plugin_ends_exits_with_0(command: Command) -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=2) as exchange:
+
+        async def say_goodbye() -> None:
+            await until(lambda: exchange.journal.klines == 2, "both candles are sent", within=10)
+            await exchange.broadcast('{"event":"goodbye"}')
+
+        outcome, _ = await asyncio.gather(
+            run(command, exchange, PLUGINS["legacy-command"], "--allow-private"), say_goodbye()
+        )
+    assert (outcome.code, outcome.out.count(b"\n"), outcome.err) == (0, 2, "")
+
+
+def test_a_module_that_cannot_run_exits_with_1_and_the_finding(command: Command) -> None:
+    outcome = command("run", MISBUILT, KEY)
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.startswith(f"error: {MISBUILT}: go-command-module: ")
+    assert "-buildmode=c-shared" in outcome.err
+
+
+@BOTH_KINDS
+async def test_a_configuration_reaches_the_plugin_and_is_never_printed(
+    command: Command, fixture: PluginFixture
+) -> None:
+    async with Exchange(mode="replay", limit=2) as exchange:
+        secrets = ("--config", "api_key=correct-horse", "--config", "passphrase=battery=staple")
+        outcome = await run(command, exchange, fixture, "--allow-private", "--count", 2, *secrets)
+    assert outcome.code == 0
+    sent = dict(exchange.journal.connections[0].headers)
+    assert sent.get("X-Api-Key") == ("correct-horse" if fixture.sends_credential else None)
+    assert not any(word in outcome.out.decode() + outcome.err for word in ("horse", "staple"))
+
+
+async def test_a_configuration_that_the_plugin_repeats_in_its_refusal_is_not_printed(command: Command) -> None:
+    async with Exchange() as exchange:
+        outcome = await run(command, exchange, SLEEPING, "--allow-private", "--config", "nap_ms=correct-horse")
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.startswith("error: ")
+    assert "plugin_configure: nap_ms is not a number of milliseconds: ***" in outcome.err
+    assert "horse" not in outcome.err
+
+
+@BOTH_KINDS
+async def test_a_refused_configuration_exits_with_1(command: Command, fixture: PluginFixture) -> None:
+    async with Exchange() as exchange:
+        outcome = await run(command, exchange, fixture, "--allow-private", "--config", "api_key=invalid")
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert "the exchange refuses the API key" in outcome.err
+    assert "invalid" not in outcome.err
+
+
+INTERRUPTED = {
+    "legacy": (LEGACY, (), 5),
+    "generic-blocking": (GENERIC, (), 5),
+    "generic-goroutine": (PLUGINS["generic-goroutine"], (), 5),
+    "generic-sleeping": (SLEEPING, (), 5),
+    "generic-sleeping-asleep": (SLEEPING, ("--config", "nap_ms=60000"), 1),
+}
+
+
+@pytest.mark.parametrize(("fixture", "options", "items"), INTERRUPTED.values(), ids=INTERRUPTED)
+async def test_ctrl_c_ends_a_run_within_three_seconds_and_without_noise(
+    start: Start, fixture: PluginFixture, options: tuple[str, ...], items: int
+) -> None:
+    async with Exchange(rate=100) as exchange:
+        arguments = ("run", fixture.path, KEY, *redirected(exchange), "--allow-private", *options)
+        process = await start(*arguments)
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            for _ in range(items):
+                assert await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        code, _, err = await result(process, within=3)
+        assert code == 130
+        # The guest that sleeps cannot be stopped, which is told; nothing else is.
+        told = [line for line in err.splitlines() if line.strip()]
+        assert [("lingers until it wakes" in line) for line in told] == ([True] if options else [])
+        await exchange.wait_for_disconnect(timeout=2)
+
+
+@BOTH_KINDS
+async def test_ctrl_c_ends_a_run_that_waits_for_its_first_item(start: Start, fixture: PluginFixture) -> None:
+    async with Exchange(rate=0.01) as exchange:
+        process = await start("run", fixture.path, KEY, *redirected(exchange), "--allow-private")
+        await exchange.wait_for_connections(1, timeout=20)
+        await until(lambda: exchange.journal.connections[0].sent > 0, "the subscription is confirmed", within=10)
+        process.send_signal(signal.SIGINT)
+        code, out, err = await result(process, within=3)
+    assert (code, out, err.strip()) == (130, b"", "")
+
+
+@BOTH_KINDS
+async def test_a_run_whose_reader_has_gone_ends_cleanly(start: Start, fixture: PluginFixture) -> None:
+    async with Exchange(rate=100) as exchange:
+        reading, writing = os.pipe()
+        process = await start("run", fixture.path, KEY, *redirected(exchange), "--allow-private", stdout=writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as output:
+            first = await asyncio.to_thread(output.readline)
+        code, _, err = await result(process, within=5)
+        assert KEY.encode() in first
+        assert (code, err.strip()) == (0, "")
+        await exchange.wait_for_disconnect(timeout=2)

@@ -1,0 +1,286 @@
+"""Opening plugins: from a path or bytes, of one kind or several, broken ones, and what an open one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import wasmtime
+
+from compat import (
+    AdapterSettings,
+    CompatError,
+    ConfigurationError,
+    DetectionError,
+    KeyFormatError,
+    NetworkPolicy,
+    PluginCallError,
+    PluginKind,
+    PluginTrapError,
+    StreamAdapter,
+    StreamState,
+    StreamUsageError,
+    UnknownExportError,
+    UnsupportedPluginError,
+    inspect,
+    open_plugin,
+)
+from compat.demo.exchange import Exchange
+from compat.plugin import Plugin
+from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key, wat
+from tests.support.simex import candle_of, candles, rewrites
+from tests.support.waiting import drain, guest_threads, until
+
+if TYPE_CHECKING:
+    from compat.plugin import Source
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
+LEGACY, GENERIC, SLEEPING = (PLUGINS[name] for name in ("legacy-callback", "generic-blocking", "generic-sleeping"))
+BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
+
+
+def module(*exports: str) -> bytes:
+    """A module whose exports all trap."""
+    functions = " ".join(f'(func (export "{name}") (result i32) unreachable)' for name in exports)
+    return bytes(wasmtime.wat2wasm(f"(module {functions})"))
+
+
+TWO_FACED = module("start_stream", "stop_stream", "handle_stream_message", "prepare_stream")
+
+
+@BOTH_KINDS
+async def test_a_plugin_opens_from_a_text_a_path_and_bytes(fixture: PluginFixture) -> None:
+    sources: tuple[Source, ...] = (str(fixture.path), fixture.path, fixture.path.read_bytes())
+    for source in sources:
+        async with open_plugin(source) as plugin:
+            assert plugin.report.kind is fixture.kind
+            assert plugin.report.path == (None if isinstance(source, bytes) else str(fixture.path))
+            assert (await plugin.info()).name == fixture.title
+
+
+async def test_a_plugin_is_named_after_its_file_its_digest_or_as_wished(tmp_path: Path) -> None:
+    wasm = wat("traps")
+    path = tmp_path / "woox.wasm"
+    path.write_bytes(wasm)
+    for plugin, name in (
+        (open_plugin(path), "woox"),
+        (open_plugin(wasm), f"plugin-{hashlib.sha256(wasm).hexdigest()[:8]}"),
+        (open_plugin(path, name="mine"), "mine"),
+    ):
+        async with plugin:
+            assert plugin.name == name
+            with pytest.raises(CompatError, match=f"'{name}'"):
+                await plugin.call("missing")
+
+
+async def test_nothing_of_a_plugin_runs_before_the_first_stream_or_call() -> None:
+    async with open_plugin(GENERIC.path, config={"api_key": "invalid"}) as plugin:
+        plugin.stream(candle_key())
+        assert guest_threads() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "export"),
+    [
+        (None, "start_stream"),
+        ("generic", "start_stream"),
+        (PluginKind.GENERIC, "start_stream"),
+        ("legacy", "prepare_stream"),
+        (PluginKind.LEGACY, "prepare_stream"),
+    ],
+)
+async def test_a_module_with_both_interfaces_runs_as_the_kind_that_is_chosen(
+    kind: PluginKind | str | None, export: str
+) -> None:
+    async with open_plugin(TWO_FACED, kind=kind) as plugin:
+        assert plugin.report.kind is PluginKind.GENERIC
+        async with plugin.stream(candle_key()) as stream:
+            with pytest.raises(PluginTrapError) as caught:
+                await anext(stream)
+        assert caught.value.export == export
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "offered"),
+    [
+        (LEGACY.path, PluginKind.GENERIC, "Choose one of legacy"),
+        (GENERIC.path, "legacy", "Choose one of generic"),
+        (TWO_FACED, "ticker", "Choose one of generic, legacy"),
+        (GENERIC.path, PluginKind.UNKNOWN, "Choose one of generic"),
+    ],
+)
+def test_a_kind_that_the_module_does_not_offer_is_refused(source: Source, kind: PluginKind | str, offered: str) -> None:
+    with pytest.raises(UnsupportedPluginError) as caught:
+        open_plugin(source, kind=kind, name="mine")
+    assert caught.value.remedy == offered
+    assert (caught.value.plugin, caught.value.kind) == ("mine", str(kind))
+
+
+def test_the_incomplete_one_of_two_interfaces_cannot_be_chosen() -> None:
+    wasm = module("start_stream", "stop_stream", "handle_stream_message")
+    with pytest.raises(UnsupportedPluginError, match="legacy"):
+        open_plugin(wasm, kind="legacy")
+
+
+@pytest.mark.parametrize(
+    ("wasm", "slug"),
+    [
+        (MISBUILT.read_bytes(), "go-command-module"),
+        (b"<html>502 Bad Gateway</html>", "html"),
+        (b"", "not-wasm"),
+        (GENERIC.path.read_bytes()[:5_000], "truncated"),
+        (module("start_stream"), "incomplete-interface"),
+        (module("run"), "no-interface"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_module_that_cannot_run_is_refused_with_everything_that_was_found(
+    tmp_path: Path, wasm: bytes, slug: str
+) -> None:
+    path = tmp_path / "broken.wasm"
+    path.write_bytes(wasm)
+    with pytest.raises(DetectionError) as caught:
+        open_plugin(path)
+    report = caught.value.report
+    assert [found.slug for found in caught.value.diagnostics] == [slug] == [found.slug for found in report.errors]
+    assert report == inspect(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_a_path_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_plugin(tmp_path / "missing.wasm")
+    with pytest.raises(IsADirectoryError):
+        open_plugin(tmp_path)
+
+
+@BOTH_KINDS
+async def test_a_stream_takes_a_key_or_its_text_form(fixture: PluginFixture) -> None:
+    async with (
+        Exchange(mode="replay", rate=math.inf, limit=2) as exchange,
+        open_plugin(fixture.path, rewrite=rewrites(exchange), allow_private=True) as plugin,
+    ):
+        for key in (candle_key(), str(candle_key())):
+            async with plugin.stream(key) as stream:
+                assert stream.key == candle_key()
+                assert [candle_of(item) for item in await drain(stream, 2)] == candles(exchange, range(2))
+
+
+async def test_a_text_that_is_no_key_is_refused() -> None:
+    async with open_plugin(LEGACY.path) as plugin:
+        with pytest.raises(KeyFormatError):
+            plugin.stream("ohlcv")
+
+
+@BOTH_KINDS
+async def test_an_export_is_called_with_a_text_or_bytes(fixture: PluginFixture) -> None:
+    async with open_plugin(fixture.path) as plugin:
+        assert json.loads(await plugin.call("meta"))["pluginId"].startswith("simex-")
+        configure = "set_credentials" if fixture is LEGACY else "plugin_configure"
+        for data in ('{"api_key": ', b'{"api_key": '):
+            with pytest.raises(PluginCallError, match="unexpected end of JSON"):
+                await plugin.call(configure, data)
+        for data in ('{"api_key": "invalid"}', b'{"api_key": "invalid"}'):
+            with pytest.raises(PluginCallError, match="refuses the API key"):
+                await plugin.call(configure, data)
+        with pytest.raises(UnknownExportError) as caught:
+            await plugin.call("get_everything")
+        assert "meta" in caught.value.exports
+
+
+@pytest.mark.parametrize("fixture", [GENERIC, SLEEPING], ids=["generic-blocking", "generic-sleeping"])
+async def test_a_configuration_that_a_generic_plugin_accepts_without_a_word_is_accepted(fixture: PluginFixture) -> None:
+    async with open_plugin(fixture.path, config={"api_key": "correct-horse", "nap_ms": 0}) as plugin:
+        assert await plugin.call("meta")
+
+
+async def test_a_configuration_counts_for_every_way_in() -> None:
+    for options in (
+        {"config": {"api_key": "invalid"}},
+        {"settings": AdapterSettings(config={"api_key": "invalid"})},
+        {"config": {"api_key": "invalid"}, "settings": AdapterSettings(config={"api_key": "valid"})},
+    ):
+        async with open_plugin(GENERIC.path, **options) as plugin:
+            with pytest.raises(ConfigurationError):
+                await plugin.call("meta")
+
+
+async def test_an_empty_configuration_overrides_that_of_the_settings() -> None:
+    settings = AdapterSettings(config={"api_key": "invalid"})
+    async with open_plugin(GENERIC.path, config={}, settings=settings) as plugin:
+        assert await plugin.call("meta")
+
+
+async def test_a_later_change_of_the_configuration_given_changes_nothing() -> None:
+    config = {"api_key": "valid"}
+    async with open_plugin(GENERIC.path, config=config) as plugin:
+        config["api_key"] = "invalid"
+        assert await plugin.call("meta")
+
+
+async def test_rewrites_go_before_those_of_the_settings_and_the_rest_of_the_policy_stays() -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=1) as exchange:
+        nowhere = (("wss://stream.simex.example", "ws://127.0.0.1:9"),)
+        settings = AdapterSettings(policy=NetworkPolicy(rewrites=nowhere, allow_private=True))
+        async with (
+            open_plugin(LEGACY.path, rewrite=rewrites(exchange), settings=settings) as plugin,
+            plugin.stream(candle_key()) as stream,
+        ):
+            await drain(stream, 1)
+        narrow = AdapterSettings(policy=NetworkPolicy(only="wss://elsewhere.example/*"))
+        async with (
+            open_plugin(LEGACY.path, rewrite=rewrites(exchange), allow_private=True, settings=narrow) as plugin,
+            plugin.stream(candle_key()) as stream,
+        ):
+            with pytest.raises(CompatError, match="the operator's list"):
+                await drain(stream, 1)
+        assert len(exchange.journal.connections) == 1
+
+
+@BOTH_KINDS
+async def test_closing_a_plugin_ends_its_streams(fixture: PluginFixture) -> None:
+    async with Exchange(rate=200) as exchange:
+        plugin = open_plugin(fixture.path, rewrite=rewrites(exchange), allow_private=True)
+        async with plugin.stream(candle_key()) as stream:
+            await drain(stream, 1)
+            await plugin.aclose()
+            assert [item async for item in stream] == []
+            assert stream.state is StreamState.STOPPED
+            await exchange.wait_for_disconnect(timeout=2)
+        await plugin.aclose()
+
+
+@BOTH_KINDS
+async def test_a_closed_plugin_refuses_everything_and_starts_no_guest(fixture: PluginFixture) -> None:
+    plugin = open_plugin(fixture.path)
+    await plugin.call("meta")
+    await plugin.aclose()
+    await until(lambda: not guest_threads(), "its guest ends")
+    with pytest.raises(StreamUsageError, match="has been closed"):
+        plugin.stream(candle_key())
+    with pytest.raises(StreamUsageError, match="has been closed"):
+        await plugin.call("meta")
+    with pytest.raises(StreamUsageError, match="has been closed"):
+        await plugin.info()
+    assert guest_threads() == []
+
+
+async def test_a_plugin_that_was_never_used_can_be_closed() -> None:
+    plugin = open_plugin(LEGACY.path)
+    assert isinstance(plugin, Plugin)
+    async with asyncio.timeout(1):
+        await plugin.aclose()
+
+
+async def test_every_kind_is_run_by_an_adapter_that_keeps_the_contract() -> None:
+    for fixture in (LEGACY, GENERIC):
+        async with open_plugin(fixture.path) as plugin:
+            assert isinstance(plugin._adapter, StreamAdapter)

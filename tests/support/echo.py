@@ -1,0 +1,62 @@
+"""The hand-written guests that publish what they receive, and feeds for them."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+
+import wasmtime
+
+from compat import AdapterSettings, Plugin, StreamData, open_plugin
+from tests.support.plugins import wat, wat_text
+from tests.support.simex import QUICK
+from tests.support.sockets import Connector
+
+__all__ = ["PROFILES", "echoed", "leaking", "messages", "open_echo", "open_module"]
+
+_MOST = 200_000
+_FILLER = "abcdefghijklmnopqrstuvwxyz" * (_MOST // 26 + 1)
+
+
+def _mixed(draw: random.Random) -> int:
+    return _MOST if draw.random() < 0.002 else draw.randint(50, 1_500)
+
+
+#: Sizes of messages in bytes, drawn one after the other.
+PROFILES: dict[str, Callable[[random.Random], int]] = {
+    "constant": lambda _: 120,
+    "mixed": _mixed,
+    "log-uniform": lambda draw: int(math.exp(draw.uniform(math.log(30), math.log(63_000)))),
+}
+
+
+def messages(profile: str, count: int) -> Iterator[str]:
+    """So many messages, no two alike, the same ones every time."""
+    draw = random.Random(profile)
+    for number in range(count):
+        yield f"{number:06d} {_FILLER[number % 26 : number % 26 + PROFILES[profile](draw) - 7]}"
+
+
+def echoed(item: StreamData) -> str:
+    """The message that an item carries."""
+    message = item.json()["echo"]["message"]
+    assert isinstance(message, str)
+    return message
+
+
+def open_module(wasm: bytes, connector: Connector | None = None, **chosen: object) -> Plugin:
+    """Open a module with sockets within the process."""
+    settings = AdapterSettings(**{"connector": connector or Connector(), "backoff": QUICK, **chosen})  # type: ignore[arg-type]
+    return open_plugin(wasm, name="guest", allow_private=True, settings=settings)
+
+
+def open_echo(name: str, connector: Connector | None = None, **chosen: object) -> Plugin:
+    """Open one of ``fixtures/wat``."""
+    return open_module(wat(name), connector, **chosen)
+
+
+def leaking() -> bytes:
+    """A guest for which the host must not free, and which does not free either: its memory grows without bound."""
+    head, first, rest = wat_text("reuses-every-1000").partition("  (import ")
+    return bytes(wasmtime.wat2wasm(f'{head}  (import "extism:host/env" "free" (func $free (param i64)))\n{first}{rest}'))

@@ -1,0 +1,162 @@
+"""The house keeps its shape: what may import what, read from the source of every module.
+
+compat → adapters → detectors, and nobody imports a package's ``__init__`` from below it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ("detectors", "adapters", "compat")  # from the ground up
+
+
+@attrs.frozen
+class Module:
+    """A module's name, whether it is a package's ``__init__``, and its source."""
+
+    name: str
+    is_package: bool
+    tree: ast.Module = attrs.field(repr=False, eq=False)
+
+    @property
+    def floor(self) -> str:
+        return self.name.partition(".")[0]
+
+
+def parse(name: str, source: str, *, is_package: bool = False) -> Module:
+    return Module(name, is_package, ast.parse(source))
+
+
+def read(path: Path) -> Module:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    is_package = parts[-1] == "__init__"
+    return parse(".".join(parts[:-1] if is_package else parts), path.read_text(), is_package=is_package)
+
+
+MODULES = [read(path) for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
+NAMES = {module.name for module in MODULES}
+EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+
+
+def imports(module: Module) -> Iterator[str]:
+    """Every module that this one imports, wherever and under whatever condition.
+
+    ``from package import name`` is an import of ``package.name`` where that is a module, and else of ``package``.
+    """
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                above = module.name.split(".")
+                above = above[: len(above) - node.level + module.is_package]
+                source = ".".join([*above, *([source] if source else [])])
+            inner = [f"{source}.{alias.name}" for alias in node.names]
+            yield from (name if name in NAMES else source for name in inner)
+
+
+def calls(module: Module) -> Iterator[str]:
+    """Every function that is called by name, as it is written."""
+    return (ast.unparse(node.func) for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def upward(module: Module) -> list[str]:
+    """Imports of a floor above the module's own."""
+    above = FLOORS[FLOORS.index(module.floor) + 1 :]
+    return [name for name in imports(module) if top(name) in above]
+
+
+def fronts(module: Module) -> list[str]:
+    """Imports of a floor's front, and of the ``__init__`` of a package that the module is in."""
+    own = {module.name[:dot] for dot, letter in enumerate(module.name) if letter == "."}
+    return [name for name in imports(module) if name in own.union(FLOORS)]
+
+
+def test_all_three_floors_are_looked_at() -> None:
+    assert {module.floor for module in MODULES} == set(FLOORS)
+    assert {"detectors.rules", "adapters.runtime.engine", "compat.cli", "compat.demo.exchange"} <= NAMES
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import compat", ["compat"]),
+        ("import compat.manager as m", ["compat.manager"]),
+        ("from compat import StreamManager", ["compat"]),
+        ("from compat import manager", ["compat.manager"]),
+        ("from compat.manager import StreamManager", ["compat.manager"]),
+        ("if TYPE_CHECKING:\n    from compat.manager import StreamManager", ["compat.manager"]),
+        ("def f():\n    import extism, asyncio", ["extism", "asyncio"]),
+        ("from . import errors", ["adapters.errors"]),
+        ("from .errors import KeyFormatError", ["adapters.errors"]),
+        ("from .. import compat", ["compat"]),
+    ],
+)
+def test_every_form_of_import_is_seen(source: str, found: list[str]) -> None:
+    name = "adapters.net.policy" if ".." in source else "adapters.legacy"
+    if ".." in source:
+        assert list(imports(parse(name, source))) == ["adapters"]
+    else:
+        assert list(imports(parse(name, source))) == found
+
+
+def test_an_import_upwards_and_an_import_of_a_front_are_found() -> None:
+    assert upward(parse("adapters.legacy", "import compat.manager, detectors.report")) == ["compat.manager"]
+    assert upward(parse("detectors.rules", "from adapters.errors import X")) == ["adapters.errors"]
+    assert fronts(parse("adapters.legacy", "from detectors import inspect")) == ["detectors"]
+    assert fronts(parse("compat.demo.wire", "from compat.demo import __doc__")) == ["compat.demo"]
+    assert fronts(parse("compat.demo.session", "from compat.demo import wire")) == []
+
+
+@EVERY_MODULE
+def test_imports_go_down_only(module: Module) -> None:
+    assert upward(module) == []
+
+
+@EVERY_MODULE
+def test_nobody_imports_a_front_from_below_or_another_floor_by_its_front(module: Module) -> None:
+    assert fronts(module) == []
+
+
+@EVERY_MODULE
+def test_the_detector_knows_neither_the_runtime_nor_the_event_loop(module: Module) -> None:
+    if module.floor == "detectors":
+        banned = {"extism", "extism_sys", "asyncio", "threading", "socket", "websockets", "httpx"}
+        assert not banned.intersection(map(top, imports(module)))
+
+
+def test_the_c_interface_is_used_in_one_place() -> None:
+    users = {module.name for module in MODULES if {"extism", "extism_sys"}.intersection(map(top, imports(module)))}
+    assert users == {"adapters.runtime.engine"}
+
+
+def test_modules_are_imported_by_computed_name_in_one_place() -> None:
+    ways = {"importlib.import_module", "import_module", "__import__", "exec", "eval", "runpy.run_module"}
+    assert {module.name for module in MODULES if ways.intersection(calls(module))} == {"adapters.registry"}
+
+
+@EVERY_MODULE
+def test_nothing_is_printed(module: Module) -> None:
+    assert not {"print", "pprint", "sys.stdout.write"}.intersection(calls(module))
+
+
+@EVERY_MODULE
+def test_click_and_the_terminal_are_the_command_line_s_business(module: Module) -> None:
+    if not module.name.startswith("compat.cli"):
+        assert not {"click", "rich"}.intersection(map(top, imports(module)))
+
+
+@EVERY_MODULE
+def test_every_module_says_what_it_is_for(module: Module) -> None:
+    assert ast.get_docstring(module.tree)

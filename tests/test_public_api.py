@@ -1,0 +1,62 @@
+"""``compat`` is the only public import: what it offers, and that it is all that users need."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import adapters
+import compat
+import detectors
+from compat import CompatError, NetworkError, PluginError, UsageError
+
+# Read_module raises it, and compat.inspect turns it into a report.
+NEVER_MET = {"ModuleError"}
+
+
+def test_what_is_public_is_what_is_importable() -> None:
+    offered = {
+        name
+        for name, value in vars(compat).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+    }
+    assert offered == set(compat.__all__)
+
+
+def test_the_names_are_sorted_and_stand_once() -> None:
+    classes = sorted(name for name in compat.__all__ if name[0].isupper())
+    assert compat.__all__ == [*classes, *sorted(name for name in compat.__all__ if name[0].islower())]
+    assert len(compat.__all__) == len(set(compat.__all__))
+
+
+@pytest.mark.parametrize("name", [name for name in compat.__all__ if name != "Observer"])  # which is a type alias
+def test_everything_public_says_what_it_is(name: str) -> None:
+    assert inspect.getdoc(getattr(compat, name))
+
+
+def subclasses(kind: type[CompatError]) -> Iterator[type[CompatError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def test_every_error_that_a_user_can_meet_is_public_and_says_whose_fault_it_is() -> None:
+    for package in (detectors, adapters, compat):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name != "compat.__main__":
+                importlib.import_module(module.name)
+    ours = {kind for kind in subclasses(CompatError) if kind.__module__.partition(".")[0] != "tests"}
+    assert {kind.__name__ for kind in ours} - NEVER_MET <= set(compat.__all__)
+    assert all(issubclass(kind, (PluginError, NetworkError, UsageError)) for kind in ours)
+
+
+@pytest.mark.parametrize("package", [compat, adapters, detectors], ids=lambda package: package.__name__)
+def test_every_package_ships_its_types(package: types.ModuleType) -> None:
+    assert package.__file__ is not None
+    assert (Path(package.__file__).parent / "py.typed").is_file()
