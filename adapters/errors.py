@@ -6,6 +6,8 @@ facts and build their text from them.
 
 from __future__ import annotations
 
+import re
+
 from detectors.errors import NetworkError, PluginError, UsageError
 
 __all__ = [
@@ -65,11 +67,15 @@ class PluginTrapError(PluginError):
 
 
 def _cause_of(trace: str) -> str:
-    """The line of a backtrace that names the cause: the last ``N: cause`` of the list, or the first line."""
+    """The line of a backtrace that says most: the cause, or else the innermost frame (Extism drops some causes)."""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("wasm trap:") or ": wasm trap:" in line]
-    chosen = causes[-1] if causes else (lines[0] if lines else "no further word")
-    return chosen.partition("wasm trap: ")[2] or chosen
+    causes = [line.partition("wasm trap: ")[2] for line in lines if "wasm trap: " in line]
+    if causes:
+        return causes[-1]
+    frames = [line.partition(" - ")[2] for line in lines if re.match(r"0: +0x", line)]
+    if frames:
+        return f"in {frames[0]}"
+    return lines[0] if lines else "no further word"
 
 
 class PluginTimeoutError(PluginError):

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from adapters.contract import EventKind, PluginInfo, StreamKey, StreamState
+from adapters.adapter import PluginAdapter
+from adapters.contract import EventKind, StreamState
 from adapters.errors import (
     ConfigurationError,
     ConnectionLostError,
     PluginCallError,
+    PluginTrapError,
     RestartsExhaustedError,
     StreamRejectedError,
 )
@@ -34,14 +36,14 @@ if TYPE_CHECKING:
     from adapters.settings import AdapterSettings
     from detectors.report import ModuleReport
 
-__all__ = ["ADAPTER", "GenericAdapter", "GenericDriver"]
+__all__ = ["ADAPTER", "GenericDriver", "generic_adapter"]
 
 _LOOK_EVERY = 0.1  # seconds between two looks at a running guest
 _DEAD_ANSWERS = 20  # answers about dead connections, each after 50 ms or more, until a guest counts as stuck
 
 
-class GenericAdapter:
-    """Runs one generic plugin. Implements ``contract.StreamAdapter``.
+def generic_adapter(name: str, wasm: bytes, report: ModuleReport, settings: AdapterSettings) -> PluginAdapter:
+    """The adapter for one generic plugin.
 
     Args:
         name: What to call the plugin.
@@ -50,49 +52,16 @@ class GenericAdapter:
         settings: What the user chose.
     """
 
-    def __init__(self, name: str, wasm: bytes, report: ModuleReport, settings: AdapterSettings) -> None:
-        self._host = PluginHost(name, wasm, report, settings, self._configure)
-        self._streams: set[AdapterStream] = set()
+    async def configure(guest: Guest) -> None:
+        if settings.config:
+            texts = {name: _as_text(value) for name, value in settings.config.items()}
+            await host.configure(guest, "plugin_configure", texts)
 
-    @property
-    def report(self) -> ModuleReport:
-        """What the detector says of the module."""
-        return self._host.report
-
-    async def info(self) -> PluginInfo:
-        """What the plugin says of itself; see ``contract.StreamAdapter``."""
-        return await self._host.info()
-
-    async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:
-        """Call an export on the control guest; see ``contract.StreamAdapter``."""
-        return await self._host.call(export, data, timeout)
-
-    def stream(self, key: StreamKey) -> AdapterStream:
-        """A stream of this plugin, not yet started."""
-        settings = self._host.settings
-        stream = AdapterStream(
-            key,
-            lambda stream: GenericDriver(self._host, stream),
-            capacity=settings.buffer,
-            clock=settings.clock,
-            ended=self._streams.discard,
-        )
-        self._streams.add(stream)
-        return stream
-
-    async def aclose(self) -> None:
-        """Stop every stream and guest."""
-        await asyncio.gather(*(stream.aclose() for stream in tuple(self._streams)))
-        await self._host.aclose()
-
-    async def _configure(self, guest: Guest) -> None:
-        config = self._host.settings.config
-        if config:
-            texts = {name: _as_text(value) for name, value in config.items()}
-            await self._host.configure(guest, "plugin_configure", texts)
+    host = PluginHost(name, wasm, report, settings, configure)
+    return PluginAdapter(host, lambda stream: GenericDriver(host, stream))
 
 
-ADAPTER = GenericAdapter
+ADAPTER = generic_adapter
 
 
 def _as_text(value: Any) -> str:
@@ -142,6 +111,8 @@ class GenericDriver:
         """What to raise when a stream never began: a refusal in the plugin's words is a rejection."""
         if isinstance(error, PluginCallError):
             return StreamRejectedError(self._host.name, str(self._stream.key), error.reason)
+        if isinstance(error, OutOfMemoryError):
+            return PluginTrapError(self._host.name, "start_stream", str(error))
         return error
 
     async def _attempt(self) -> None:

@@ -32,9 +32,9 @@ from detectors.errors import CompatError, NetworkError
 if TYPE_CHECKING:
     from adapters.net.socket import Socket
 
-__all__ = ["FAREWELL_TIMEOUT", "Action", "LegacyDriver"]
+__all__ = ["Action", "LegacyDriver"]
 
-FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
+_FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
 _PREPARE_TIMEOUT = 15.0  # seconds
 _MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
 _ERRORS_IN_A_ROW = 100  # messages the plugin may fail on, one after the other, until the stream fails
@@ -269,8 +269,8 @@ class LegacyDriver:
         """Tell the plugin that the connection is gone. See ``stream.Driver``."""
         await self._disconnect()
         with contextlib.suppress(CompatError, TimeoutError, _Reconnect, _Close):
-            async with asyncio.timeout(FAREWELL_TIMEOUT):
-                await self._tell_disconnected(timeout=FAREWELL_TIMEOUT)
+            async with asyncio.timeout(_FAREWELL_TIMEOUT):
+                await self._tell_disconnected(timeout=_FAREWELL_TIMEOUT)
 
 
 class _Answer(msgspec.Struct, rename="camel"):

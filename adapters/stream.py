@@ -198,9 +198,9 @@ class AdapterStream:
     # The driver's side
 
     async def _drive(self) -> None:
-        driver = self._make_driver(self)
         error: BaseException | None = None
         try:
+            driver = self._make_driver(self)
             try:
                 await driver.run()
             finally:

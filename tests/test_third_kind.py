@@ -31,33 +31,17 @@ ROW = Interface(kind=PluginKind("polled"), dialect=None, marks=("poll",), requir
 FILE = '''
 """The adapter for polled plugins: the host asks for one item after the other."""
 
-import asyncio
-
+from adapters.adapter import PluginAdapter
 from adapters.host import GuestHooks, PluginHost
-from adapters.stream import AdapterStream
 
 
-class PolledAdapter:
-    def __init__(self, name, wasm, report, settings):
-        self.host = PluginHost(name, wasm, report, settings, self._configure)
-        self.report = report
-        self.info = self.host.info
-        self.streams = set()
+async def takes_no_configuration(guest):
+    pass
 
-    async def _configure(self, guest):
-        """It takes no configuration."""
 
-    async def call(self, export, data=b"", *, timeout=30.0):
-        return await self.host.call(export, data, timeout)
-
-    def stream(self, key):
-        stream = AdapterStream(key, lambda stream: PolledDriver(self.host, stream), ended=self.streams.discard)
-        self.streams.add(stream)
-        return stream
-
-    async def aclose(self):
-        await asyncio.gather(*(stream.aclose() for stream in tuple(self.streams)))
-        await self.host.aclose()
+def ADAPTER(name, wasm, report, settings):
+    host = PluginHost(name, wasm, report, settings, takes_no_configuration)
+    return PluginAdapter(host, lambda stream: PolledDriver(host, stream))
 
 
 class PolledDriver:
@@ -74,8 +58,6 @@ class PolledDriver:
         if self.live is not None:
             await self.live.aclose()
 
-
-ADAPTER = PolledAdapter
 '''
 
 # poll answers {"n":0}, {"n":1}, ... {"n":4}, and then nothing.

@@ -23,6 +23,7 @@ __all__ = ["Gateway"]
 _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
 _MAX_BODY = 16 * 2**20  # bytes
+_FRAMING = frozenset({"content-length", "transfer-encoding", "host"})  # headers that follow from the request itself
 
 
 class Gateway:
@@ -72,7 +73,8 @@ class Gateway:
         if self._http is None:
             self._http = self._make_http()
         try:
-            async with self._http.stream(method, target, headers=dict(headers), content=body) as response:
+            own = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
+            async with self._http.stream(method, target, headers=own, content=body) as response:
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk

@@ -38,6 +38,7 @@ _SLICE = 0.1  # seconds between two looks at the stop flag
 _DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
 _DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
 _MAX_CONNECTIONS = 16  # open at once
+_ENDED_KEPT = 4  # connections that have ended and may still hold unread messages
 _LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests ask for more
 
 
@@ -112,18 +113,15 @@ class GuestNetwork:
         if self.alive >= _MAX_CONNECTIONS:
             msg = f"plugin {self._plugin!r} has {_MAX_CONNECTIONS} connections open, which is the limit"
             raise StreamUsageError(msg)
-        lost = self.lost
+        lost, opened_before = self.lost, self.opened
         try:
-            connection = self._on_loop(self._open(url, headers, subprotocol))
+            identifier = self._on_loop(self._open(url, headers, subprotocol))
         except CompatError as error:
             self.lost = error
             raise
-        if lost is not None and self.opened:
+        if lost is not None and opened_before:
             self._reconnected(str(lost))
-        self.opened += 1
         self.failures = 0
-        identifier = f"ws-{self.opened}"
-        self._connections[identifier] = connection
         return identifier
 
     def send(self, connection_id: str, message: str) -> None:
@@ -173,6 +171,12 @@ class GuestNetwork:
         """Make an HTTP request. See ``hostcalls.Network``."""
         return self._on_loop(self._gateway.request(method, url, headers, body))
 
+    def _forget_ended(self) -> None:
+        """Drop the oldest connections that have ended: a guest that never closes them would keep them for ever."""
+        ended = [name for name, connection in self._connections.items() if connection.ended is not None]
+        for name in ended[:-_ENDED_KEPT]:
+            del self._connections[name]
+
     def _find(self, connection_id: str) -> _Connection:
         connection = self._connections.get(connection_id)
         if connection is None:
@@ -204,7 +208,7 @@ class GuestNetwork:
 
     # The event loop
 
-    async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> _Connection:
+    async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
         socket = await self._gateway.connect(url, headers=headers, subprotocol=subprotocol)
         connection = _Connection(url, socket)
         if self._closed or self._stopping.is_set():  # stopped while the connection was being opened
@@ -212,7 +216,12 @@ class GuestNetwork:
             raise GuestStoppedError(self._plugin, "ws_connect")
         self.lost = None  # before the reader begins: the connection may be lost at once
         connection.reader = asyncio.create_task(self._read(connection), name=f"reader of {self._plugin}")
-        return connection
+        # Here and not on the guest's thread: whoever closes all connections must find this one.
+        self._forget_ended()
+        self.opened += 1
+        identifier = f"ws-{self.opened}"
+        self._connections[identifier] = connection
+        return identifier
 
     async def _read(self, connection: _Connection) -> None:
         try:

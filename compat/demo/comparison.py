@@ -82,12 +82,12 @@ async def compare(candles: int, seed: int, echo: Callable[[str], None]) -> bool:
                         return
 
         followers = [asyncio.create_task(follow(source)) for source in seen]
-        done, _ = await asyncio.wait(followers, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await asyncio.wait(followers, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         for task in followers:
             task.cancel()
-        await asyncio.wait(followers)
+        for outcome in await asyncio.gather(*followers, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
     return _conclude(seen, candles, time.monotonic() - began, echo)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from adapters import generic, guest_stream, handover
 from adapters.host import PluginHost
-from adapters.runtime.memory import KernelMemory, StaleBlockError
+from adapters.runtime.memory import KernelMemory, OutOfMemoryError, StaleBlockError
 from compat import (
     Backoff,
     ConfigurationError,
@@ -213,6 +213,19 @@ async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told
     assert "may be missing" in gap.message
 
 
+async def test_a_stream_can_be_closed_while_a_successor_waits_to_take_over() -> None:
+    connector = Connector(lambda connection: (f"{connection}/{number:06d}" for number in range(1_500)))
+    async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
+        async with asyncio.timeout(10):
+            while connector.open < 2:
+                await anext(stream)
+        begun = time.monotonic()
+        await stream.aclose()
+        assert time.monotonic() - begun < 2
+        assert stream.state is StreamState.STOPPED
+    assert connector.open == 0
+
+
 # How starting fails
 
 
@@ -242,6 +255,19 @@ async def test_a_trap_while_starting_surfaces_and_is_not_tried_again() -> None:
             await anext(stream)
         assert stream.state is StreamState.FAILED
     assert calls_of(crossings, "start_stream") == 1
+
+
+async def test_a_guest_without_memory_for_a_reply_has_failed_in_terms_of_the_error_tree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhausted(*_: object) -> int:
+        msg = "the kernel has no room for a reply of 64 bytes"
+        raise OutOfMemoryError(msg)
+
+    monkeypatch.setattr(KernelMemory, "give", exhausted)
+    async with open_echo("parks") as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(PluginTrapError, match="start_stream trapped: the kernel has no room"):
+            await anext(stream)
 
 
 async def test_an_answer_that_is_no_object_is_a_breach_of_protocol() -> None:
@@ -355,7 +381,8 @@ async def test_a_publication_that_cannot_be_read_is_told_as_a_gap() -> None:
 
 async def test_a_guest_that_traps_after_data_is_replaced_and_the_gap_told() -> None:
     wasm = made(Answer(calls=[CONNECT, publish(1), publish(2)], then="trap"))
-    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+    backoff = Backoff(first=0.01, highest=0.01, attempts=1)  # with data in between every failure is the first
+    async with open_module(wasm, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
         assert await payloads(stream, 6) == [1, 2] * 3
         restarts = [event async for event in _first(stream, EventKind.RESTART, 2)]
     assert [event.sequence for event in restarts] == [2, 4]

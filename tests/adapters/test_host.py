@@ -104,7 +104,7 @@ async def test_a_request_reaches_the_plugin_and_its_failure_says_why() -> None:
 
 async def test_an_unknown_export_is_named_with_those_there_are() -> None:
     async with open_module(module(get_name=Answer("SimEx"))) as plugin:
-        with pytest.raises(UnknownExportError, match="exports no 'get_nmae'.*start_stream, stop_stream, get_name"):
+        with pytest.raises(UnknownExportError, match=r"exports no 'get_nmae'.*start_stream, stop_stream, get_name"):
             await plugin.call("get_nmae")
         with pytest.raises(UnknownExportError, match="exports no 'memory'"):
             await plugin.call("memory")
@@ -354,9 +354,9 @@ async def test_what_a_guest_complains_about_while_it_is_stopped_wakes_nobody(cap
     caplog.set_level(logging.DEBUG)
     start = Answer({"success": True}, calls=[CONNECT, RECEIVE, log("error", "receive failed")])
     connector = Connector()
-    async with open_module(module(start_stream=start, plugin_info=Answer(INFO)), connector) as plugin:
-        async with plugin.stream(KEY):
-            await until(lambda: connector.open == 1, "the guest waits")
+    wasm = module(start_stream=start, plugin_info=Answer(INFO))
+    async with open_module(wasm, connector) as plugin, plugin.stream(KEY):
+        await until(lambda: connector.open == 1, "the guest waits")
     (record,) = [record for record in caplog.records if record.name == "compat.plugin.guest"]
     assert (record.levelno, record.getMessage()) == (logging.DEBUG, "receive failed")
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters import legacy_stream
 from adapters.dialects import DIALECTS
-from adapters.legacy import LegacyAdapter
+from adapters.legacy import legacy_adapter
 from compat import (
     AdapterSettings,
     Backoff,
@@ -69,7 +69,7 @@ def legacy(
     prepare: Answer | None = None,
     **exports: Answer,
 ) -> bytes:
-    """A legacy plugin that answers messages by this script, ``data`` with data, and anything else with nothing to do."""
+    """A legacy plugin that answers messages by this script, ``data`` with data, and ignores everything else."""
     names = DIALECTS[dialect]
     setup = {"websocketUrl": URL}
     marker = {"result": True, "data": {"_stream": True, "streamID": "its own id", **setup}}
@@ -633,7 +633,7 @@ async def test_streams_of_a_plugin_share_one_guest_and_the_requests_have_a_guest
 def test_a_module_of_no_known_dialect_has_no_legacy_adapter() -> None:
     wasm = wat("traps")
     with pytest.raises(UnsupportedPluginError, match="neither prepare_stream nor handle_command"):
-        LegacyAdapter("traps", wasm, inspect(wasm), AdapterSettings())
+        legacy_adapter("traps", wasm, inspect(wasm), AdapterSettings())
 
 
 async def test_a_slow_consumer_makes_the_socket_wait() -> None:

@@ -10,9 +10,10 @@ import attrs
 import pytest
 import wasmtime
 
+import adapters.generic
+import adapters.legacy
 from adapters.errors import UnsupportedPluginError
-from adapters.generic import GenericAdapter
-from adapters.legacy import LegacyAdapter
+from adapters.generic import generic_adapter
 from adapters.registry import make_adapter
 from adapters.settings import AdapterSettings
 from detectors.classify import Offer
@@ -37,24 +38,43 @@ def report_on(*exports: str) -> tuple[bytes, ModuleReport]:
     return wasm, inspect(wasm)
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the modules whose adapters have been made."""
+    names: list[str] = []
+
+    def watch(module: types.ModuleType, name: str) -> None:
+        factory = module.ADAPTER
+
+        def note(*arguments: object) -> object:
+            names.append(name)
+            return factory(*arguments)
+
+        monkeypatch.setattr(module, "ADAPTER", note)
+
+    watch(adapters.generic, "generic")
+    watch(adapters.legacy, "legacy")
+    return names
+
+
 @pytest.mark.parametrize(
-    ("exports", "chosen", "adapter"),
+    ("exports", "chosen", "kind"),
     [
-        (GENERIC, None, GenericAdapter),
-        (COMMAND, None, LegacyAdapter),
-        (CALLBACK, None, LegacyAdapter),
-        (GENERIC + COMMAND, None, GenericAdapter),
-        (GENERIC + COMMAND, PluginKind.LEGACY, LegacyAdapter),
-        (GENERIC + COMMAND, PluginKind.GENERIC, GenericAdapter),
+        (GENERIC, None, "generic"),
+        (COMMAND, None, "legacy"),
+        (CALLBACK, None, "legacy"),
+        (GENERIC + COMMAND, None, "generic"),
+        (GENERIC + COMMAND, PluginKind.LEGACY, "legacy"),
+        (GENERIC + COMMAND, PluginKind.GENERIC, "generic"),
     ],
 )
 def test_a_module_is_run_by_the_adapter_of_its_kind(
-    exports: tuple[str, ...], chosen: PluginKind | None, adapter: type
+    made: list[str], exports: tuple[str, ...], chosen: PluginKind | None, kind: str
 ) -> None:
     wasm, report = report_on(*exports)
-    made = make_adapter("p", wasm, report, AdapterSettings(), chosen)
-    assert type(made) is adapter
-    assert made.report is report
+    adapter = make_adapter("p", wasm, report, AdapterSettings(), chosen)
+    assert made == [kind]
+    assert adapter.report is report
 
 
 @pytest.mark.parametrize(
@@ -93,10 +113,11 @@ def third_kind() -> tuple[bytes, ModuleReport]:
 
 def test_a_third_kind_needs_a_module_of_its_name_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     third = types.ModuleType("adapters.third")
-    third.ADAPTER = GenericAdapter  # type: ignore[attr-defined]
+    made = generic_adapter("p", *report_on(*GENERIC), AdapterSettings())
+    third.ADAPTER = lambda *_: made  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "adapters.third", third)
     wasm, report = third_kind()
-    assert type(make_adapter("p", wasm, report, AdapterSettings())) is GenericAdapter
+    assert make_adapter("p", wasm, report, AdapterSettings()) is made
 
 
 def test_a_kind_without_such_a_module_is_refused() -> None:

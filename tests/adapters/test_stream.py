@@ -266,7 +266,6 @@ async def test_a_stream_closed_before_its_driver_began_never_makes_one() -> None
     assert stream.state is State.STOPPED
 
 
-@pytest.mark.xfail(strict=True, reason="the exception stays in the task, and the consumer waits for ever")
 async def test_a_driver_that_cannot_be_made_fails_the_stream() -> None:
     def make(_: AdapterStream) -> room.Driver:
         raise KeyError("a bug")

@@ -59,4 +59,6 @@ def open_echo(name: str, connector: Connector | None = None, **chosen: object) -
 def leaking() -> bytes:
     """A guest for which the host must not free, and which does not free either: its memory grows without bound."""
     head, first, rest = wat_text("reuses-every-1000").partition("  (import ")
-    return bytes(wasmtime.wat2wasm(f'{head}  (import "extism:host/env" "free" (func $free (param i64)))\n{first}{rest}'))
+    return bytes(
+        wasmtime.wat2wasm(f'{head}  (import "extism:host/env" "free" (func $free (param i64)))\n{first}{rest}')
+    )

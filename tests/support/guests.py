@@ -1,7 +1,7 @@
 """Guests made to order: every export has a script of canned answers, chosen by what stands in its input.
 
-They are written in WebAssembly text and speak the kernel's own interface, so they behave like real plugins at the border
-and like nothing else inside: they keep no state from one call to the next.
+They are written in WebAssembly text and speak the kernel's own interface, so at the border they behave like real
+plugins. They keep no state from one call to the next.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class _Texts:
 
 def _export(name: str, script: Sequence[Answer], texts: _Texts) -> str:
     steps = "".join(_step(answer, texts) for answer in script)
-    return f'(func (export "{name}") (result i32) (local $length i32) (local.set $length (call $input)) {steps} unreachable)'
+    head = "(local $length i32) (local.set $length (call $input))"
+    return f'(func (export "{name}") (result i32) {head} {steps} unreachable)'
 
 
 def _step(answer: Answer, texts: _Texts) -> str:

@@ -535,7 +535,6 @@ async def test_a_guest_on_a_closed_loop_is_told_that_it_is_stopped() -> None:
         network.connect(URL, {}, None)
 
 
-@pytest.mark.xfail(strict=True, reason="connections that the exchange ended are kept, unread messages and all")
 async def test_connections_that_have_ended_are_forgotten(until: Until) -> None:
     sockets = [ScriptedSocket() for _ in range(40)]
     async with scripted(*sockets) as (bench, _):

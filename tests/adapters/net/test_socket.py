@@ -375,6 +375,8 @@ async def test_closing_takes_about_a_second_at_most_under_a_flood_that_nobody_re
 
 
 async def test_closing_takes_about_a_second_at_most_when_the_other_end_is_deaf() -> None:
+    gone = asyncio.Event()
+
     async def upgrade_and_fall_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
         key = next(line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
@@ -383,13 +385,18 @@ async def test_closing_takes_about_a_second_at_most_when_the_other_end_is_deaf()
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
         )
-        await asyncio.Event().wait()
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1_000):
+                pass
+        gone.set()
 
     async with raw_server(upgrade_and_fall_silent) as url:
         socket = await open_socket(url)
         begun = time.monotonic()
         await socket.close()
         assert 0.5 < time.monotonic() - begun < 1.5
+        async with asyncio.timeout(0.5):
+            await gone.wait()
         with pytest.raises(ConnectionLostError, match=r"closed by us \(1000 \(OK\)\)|broke off"):
             await socket.receive()
 

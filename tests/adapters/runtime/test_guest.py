@@ -188,7 +188,6 @@ async def test_a_guest_that_exited_with_success_is_discarded_too(make_guest: Mak
         await guest.call("exit_0", b"")
 
 
-@pytest.mark.xfail(strict=True, reason="Extism's text is the backtrace alone, and its first line names no cause")
 async def test_a_trap_is_told_with_its_cause_or_place(make_guest: MakeGuest) -> None:
     with pytest.raises(PluginTrapError) as caught:
         await make_guest().call("trap", b"")

@@ -209,6 +209,17 @@ async def test_a_refused_configuration_exits_with_1(command: Command, fixture: P
     assert "invalid" not in outcome.err
 
 
+async def test_a_reader_sees_an_item_as_soon_as_it_is_there(start: Start) -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=1) as exchange:
+        process = await start("run", LEGACY.path, KEY, *redirected(exchange), "--allow-private")
+        assert process.stdout is not None
+        async with asyncio.timeout(10):
+            assert KEY.encode() in await process.stdout.readline()
+        assert process.returncode is None
+        process.send_signal(signal.SIGINT)
+        assert (await result(process, within=3))[0] == 130
+
+
 INTERRUPTED = {
     "legacy": (LEGACY, (), 5),
     "generic-blocking": (GENERIC, (), 5),
@@ -232,9 +243,10 @@ async def test_ctrl_c_ends_a_run_within_three_seconds_and_without_noise(
         process.send_signal(signal.SIGINT)
         code, _, err = await result(process, within=3)
         assert code == 130
-        # The guest that sleeps cannot be stopped, which is told; nothing else is.
-        told = [line for line in err.splitlines() if line.strip()]
-        assert [("lingers until it wakes" in line) for line in told] == ([True] if options else [])
+        # A guest that sleeps cannot be stopped, which is told; nothing else is. The plugin without a nap falls asleep
+        # for a second when its connection ends, and may or may not wake in time.
+        told = ["lingers until it wakes" in line for line in err.splitlines() if line.strip()]
+        assert told in ([[True]] if options else [[], [True]] if fixture is SLEEPING else [[]])
         await exchange.wait_for_disconnect(timeout=2)
 
 

@@ -1,0 +1,65 @@
+"""The adapter that every kind makes: a plugin's host, and the kind's own way to drive a stream.
+
+What differs between kinds is the driver and how a guest is configured; a kind's module puts the two together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from adapters.stream import AdapterStream, Driver
+
+if TYPE_CHECKING:
+    from adapters.contract import PluginInfo
+    from adapters.host import PluginHost
+    from adapters.keys import StreamKey
+    from detectors.report import ModuleReport
+
+__all__ = ["PluginAdapter"]
+
+
+class PluginAdapter:
+    """Runs one plugin. Implements ``contract.StreamAdapter``.
+
+    Args:
+        host: The plugin and its guests.
+        drive: Makes the driver of a stream, in the manner of the plugin's kind.
+        farewell: An export to call before a shared guest is given up.
+    """
+
+    def __init__(
+        self, host: PluginHost, drive: Callable[[AdapterStream], Driver], *, farewell: str | None = None
+    ) -> None:
+        self._host = host
+        self._drive = drive
+        self._farewell = farewell
+        self._streams: set[AdapterStream] = set()
+
+    @property
+    def report(self) -> ModuleReport:
+        """What the detector says of the module."""
+        return self._host.report
+
+    async def info(self) -> PluginInfo:
+        """What the plugin says of itself; see ``contract.StreamAdapter``."""
+        return await self._host.info()
+
+    async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:
+        """Call an export on the control guest; see ``contract.StreamAdapter``."""
+        return await self._host.call(export, data, timeout)
+
+    def stream(self, key: StreamKey) -> AdapterStream:
+        """A stream of this plugin, not yet started."""
+        settings = self._host.settings
+        stream = AdapterStream(
+            key, self._drive, capacity=settings.buffer, clock=settings.clock, ended=self._streams.discard
+        )
+        self._streams.add(stream)
+        return stream
+
+    async def aclose(self) -> None:
+        """Stop every stream and guest."""
+        await asyncio.gather(*(stream.aclose() for stream in tuple(self._streams)))
+        await self._host.aclose(self._farewell)
