@@ -34,6 +34,7 @@ class Entries:
     again: int = 0
 
     def __call__(self, crossing: compat.Crossing) -> None:
+        """See one crossing of the guest's border."""
         if crossing.direction is compat.Direction.CALL:
             self.again += self.started
             self.started = self.started or crossing.name == "start_stream"

@@ -82,6 +82,9 @@ class Subscription:
         if self._stream is not None:
             msg = f"the subscription to {self.key} has begun before"
             raise StreamUsageError(msg, remedy="Subscribe again")
+        if self._ended:
+            msg = f"the subscription to {self.key} has been ended before it began"
+            raise StreamUsageError(msg, remedy="Subscribe again")
         self._stream = await self._join(self)
         return self
 

@@ -7,6 +7,8 @@ attributes and a ``remedy``, and never a secret.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["CompatError", "NetworkError", "PluginError", "UsageError"]
 
 
@@ -23,8 +25,18 @@ class CompatError(Exception):
         self.message = message
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Most errors build their text from facts, so they cannot be made again from the text alone.
+        return _restore, (type(self), self.args, self.__dict__.copy())
+
     def __str__(self) -> str:
         return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+
+def _restore(kind: type[CompatError], args: tuple[Any, ...], facts: dict[str, Any]) -> CompatError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class PluginError(CompatError):

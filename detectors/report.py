@@ -165,7 +165,11 @@ def _read(path: str) -> tuple[bytes, int]:
     if "\0" in path:
         raise OSError(errno.EINVAL, "A path cannot contain a null character", path)
     with Path(path).open("rb") as file:
-        data = file.read(MAX_MODULE_SIZE + 1)
+        try:
+            data = file.read(MAX_MODULE_SIZE + 1)
+        except OSError as error:
+            error.filename = error.filename or path  # which a failing read does not tell
+            raise
         return data, max(len(data), os.fstat(file.fileno()).st_size)
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+# The first draw of a text in a fresh clone builds tables for seconds; that says nothing of the code under test.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture

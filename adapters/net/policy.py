@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import fnmatch
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from adapters.errors import NetworkDeniedError, without_query
+from adapters.errors import NetworkDeniedError
 
 __all__ = ["NetworkPolicy", "parse_rewrite"]
 
+_REWRITE = re.compile(r"([a-z]+://.+?)=([a-z]+://.+)")
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
@@ -139,8 +141,9 @@ def parse_rewrite(text: str) -> tuple[str, str]:
     Raises:
         ValueError: The text is not of that form.
     """
-    source, _, target = text.partition("=")
-    if "://" not in source or "://" not in target:
-        msg = f"{without_query(text)!r} is not of the form FROM=TO with two URL prefixes, like wss://a.example=ws://b:1"
+    match = _REWRITE.fullmatch(text)
+    if match is None:
+        # Not repeated: it may be a secret, given to the wrong option.
+        msg = "it is not of the form FROM=TO with two URL prefixes, like wss://a.example=ws://b:1"
         raise ValueError(msg)
-    return source, target
+    return match[1], match[2]

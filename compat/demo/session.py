@@ -124,8 +124,20 @@ class Session:
         return self._connection.state is State.OPEN and not self._connection.transport.is_closing()
 
     async def _reply(self, **fields: object) -> None:
-        await self._house.voice.wait()
+        await self._voice()
         await self.say(wire.encode(**fields))
+
+    async def _voice(self) -> None:
+        """Wait until the exchange may speak; raises ``ConnectionClosed`` if the client goes away meanwhile."""
+        waits = [
+            asyncio.ensure_future(self._house.voice.wait()),
+            asyncio.ensure_future(self._connection.wait_closed()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _read(self) -> None:
         children: list[asyncio.Task[None]] = []

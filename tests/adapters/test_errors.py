@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -198,3 +199,16 @@ def test_no_url_is_shown_with_its_user_information_query_or_fragment(
 @given(st.text(max_size=30))
 def test_what_is_no_url_is_shown_without_query_too(text: str) -> None:
     assert not set("?#") & set(without_query(text))
+
+
+@pytest.mark.parametrize("error", [example[0] for example in EXAMPLES], ids=lambda error: type(error).__name__)
+def test_an_error_survives_the_way_to_another_process(error: CompatError) -> None:
+    arrived = pickle.loads(pickle.dumps(error))
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+    assert vars(arrived) == vars(error)
+
+
+def test_a_trap_without_a_cause_names_its_innermost_frame() -> None:
+    trace = "error while executing at wasm backtrace:\n    0:     0x23 - plugin!decode\n    1:     0x99 - plugin!main\n"
+    assert str(PluginTrapError("p", "e", trace)) == "plugin 'p': e trapped: in plugin!decode"

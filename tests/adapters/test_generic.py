@@ -33,7 +33,7 @@ from tests.support.echo import PROFILES, echoed, leaking, messages, open_echo, o
 from tests.support.guests import Answer, guest
 from tests.support.plugins import candle_key
 from tests.support.sockets import Connector, SharedFeed, refused
-from tests.support.waiting import drain, event_of, told, until
+from tests.support.waiting import drain, event_of, guest_threads, told, until
 
 if TYPE_CHECKING:
     from adapters.host import GuestHooks, LiveGuest
@@ -185,6 +185,7 @@ async def test_a_successor_that_is_turned_away_leaves_the_guest_in_its_place() -
             found += await drain(stream, 100)
         event = await event_of(stream, EventKind.MEMORY)
         assert "its successor ended at once" in event.message
+        await until(lambda: len(guest_threads()) == 1, "the successor is given up")
         feed.say(100)
         found += await drain(stream, 100)
         assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import wasmtime
 
 from adapters import guest_stream, host
 from adapters.runtime.kernel import KernelLayout
@@ -25,7 +26,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from tests.support.echo import echoed, messages, open_echo, open_module
 from tests.support.guests import Answer, guest
-from tests.support.plugins import FIXTURES, candle_key
+from tests.support.plugins import FIXTURES, candle_key, wat_text
 from tests.support.simex import open_against
 from tests.support.sockets import Connector
 from tests.support.waiting import drain, event_of, told, until
@@ -62,6 +63,35 @@ async def test_two_thousand_messages_cross_many_parkings_complete_and_in_order()
         assert stream.stats.gaps == stream.stats.restarts == 0
     assert len(calls_of(crossings, "plugin_info")) >= 20
     assert await told(stream, EventKind.GAP) == []
+
+
+@nothing_left
+@pytest.mark.parametrize(
+    "looks_up",
+    [
+        "length_unsafe",
+        pytest.param(
+            "length",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="the kernel walks its list of blocks, which is broken until the first host call",
+            ),
+        ),
+    ],
+)
+async def test_what_a_guest_allocates_before_its_first_host_call_covers_nothing_that_is_in_flight(
+    looks_up: str,
+) -> None:
+    # Four kilobytes at each entry, before the reply that was in flight is read.
+    greedy = "(call $store (call $alloc (i64.const 4000)) (i32.const 0) (i32.const 4000))"
+    text = wat_text("parks").replace('"extism:host/env" "length"', f'"extism:host/env" "{looks_up}"')
+    head, door, rest = text.partition('(func (export "plugin_info") (result i32)')
+    wasm = bytes(wasmtime.wat2wasm(head + door + greedy + rest))
+    connector = Connector(lambda _: messages("constant", 1_100))
+    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+        items = await drain(stream, 1_000)
+        assert [echoed(item) for item in items] == list(messages("constant", 1_100))[:1_000]
+        assert stream.stats.gaps == 0
 
 
 @nothing_left

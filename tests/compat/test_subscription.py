@@ -78,6 +78,14 @@ async def test_it_can_be_entered_once(desk: Desk) -> None:
     assert desk.joined == [subscription]
 
 
+async def test_one_that_was_ended_before_it_began_never_begins(desk: Desk) -> None:
+    subscription = desk.subscribe()
+    await subscription.unsubscribe()
+    with pytest.raises(StreamUsageError, match="ended before it began"):
+        await subscription.__aenter__()
+    assert desk.joined == []
+
+
 async def test_it_shows_the_stream_that_serves_it(desk: Desk) -> None:
     async with desk.subscribe() as subscription:
         assert subscription.stream is desk.stream

@@ -263,6 +263,7 @@ def test_any_address_is_allowed_or_denied_and_raises_nothing_else(address: str) 
 def test_a_rewrite_is_read_from_text() -> None:
     assert parse_rewrite("wss://a.example/x=ws://127.0.0.1:1") == ("wss://a.example/x", "ws://127.0.0.1:1")
     assert parse_rewrite("wss://a=ws://b/?x=1") == ("wss://a", "ws://b/?x=1")
+    assert parse_rewrite("wss://a/?x=1=ws://b") == ("wss://a/?x=1", "ws://b")
 
 
 @pytest.mark.parametrize("text", ["", "wss://a", "wss://a=", "=ws://b", "a=b", "wss://user:s3cret@a/?s3cret"])

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes seconds by its nature")
-
-
 @attrs.frozen
 class Outcome:
     """How a command ended."""

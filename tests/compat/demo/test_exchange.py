@@ -257,6 +257,16 @@ async def test_in_a_silence_nothing_is_said_and_afterwards_replies_come() -> Non
         assert {"ping", "subscribed"} <= events
 
 
+async def test_a_client_that_leaves_in_a_silence_is_gone() -> None:
+    async with Exchange() as exchange:
+        exchange.silence()
+        async with dial(exchange) as socket:
+            await socket.send(SUBSCRIBE)
+            await exchange.wait_for_connections(1, timeout=5)
+        await exchange.wait_for_disconnect(timeout=3)
+        assert exchange.connections == 0
+
+
 @pytest.mark.parametrize(
     "wait",
     [lambda exchange: exchange.wait_for_connections(2, 0.05), lambda exchange: exchange.wait_for_disconnect(0.05)],
