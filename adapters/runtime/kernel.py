@@ -11,6 +11,10 @@ them is the input of the call that parked, padded to ``BALLAST`` bytes for this 
 list of blocks is mended (one block from there to the next that is known) and the position put back, and the kernel is
 as if there had been one long call.
 
+One thing remains: a guest that, entered again, first allocates and then, before any host call, asks the kernel for the
+*length* of an older block is answered 0, for that look-up walks the list that is not mended yet. Go's plugins ask for a
+reply's length at once, before anything else can run.
+
 This rests on the layout of the kernel's memory, so nothing is assumed: it is probed, once a process, on a small guest
 of our own. Where the probe fails nothing is touched, and whoever enters a parked guest has to tell a gap.
 
