@@ -35,6 +35,7 @@ __all__ = ["BALLAST", "KernelLayout", "Suspension", "probe_kernel"]
 
 BALLAST = 16 * 1024  # bytes
 
+_OUTPUT = 49  # where the kernel keeps the offset of the output
 _POSITION = 9  # where the kernel keeps its position, relative to the first block's header
 _BLOCKS = 65  # where the first block's header is
 _HEADER = 12  # bytes of a header: status, three of padding, size, bytes in use
@@ -55,6 +56,10 @@ class KernelLayout:
     def extent(self, memory: RawMemory) -> int | None:
         """Bytes from the first block to the end of the last, freed ones included; ``None`` if that cannot be known."""
         return memory.read_u64(_POSITION) if self.continues else None
+
+    def output(self, memory: RawMemory) -> int:
+        """The offset of the block that the latest call made its output; 0 if it made none. Needs ``continues``."""
+        return memory.read_u64(_OUTPUT)
 
 
 @attrs.frozen
@@ -104,9 +109,11 @@ _GUEST = """
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
   (import "extism:host/env" "length" (func $length (param i64) (result i64)))
   (import "extism:host/env" "load_u64" (func $load (param i64) (result i64)))
+  (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
   (global $reply (mut i64) (i64.const 0))
   (func (export "receive") (result i32)
     (global.set $reply (call $probe (i64.const 0)))
+    (call $output_set (global.get $reply) (i64.const 8))
     (i32.const 0))
   (func (export "read") (result i32)
     (drop (call $probe (call $length (global.get $reply))))
@@ -148,7 +155,7 @@ class _Probe:
     def run(self, instance: Instance) -> bool:
         """Whether a reply given in one call can be found, with its length, in the next two, and memory stays put."""
         instance.call("receive", b"")
-        if not self._stable or self._memory is None:
+        if not self._stable or self._memory is None or self._memory.read_u64(_OUTPUT) != self._reply:
             return False
         suspension = Suspension.suspend(self._memory)
         self._step = self.note_answer

@@ -106,8 +106,14 @@ class KernelMemory:
         """
         self._resume()
         if self._layout.continues and self._raw is not None:
+            self._note_output(self._layout.output(self._raw))
             self._suspension = Suspension.suspend(self._raw)
         return self._suspension is not None
+
+    def _note_output(self, offset: int) -> None:
+        """The output of a call that others continue would never be freed: treat it like a request."""
+        if offset and self.reclaim:
+            self._note_request(offset, 0)
 
     def _resume(self) -> None:
         """The first host call of a call that continues another, or its end: put the kernel in order."""

@@ -440,6 +440,18 @@ async def test_a_plugin_is_told_of_its_connection_from_beginning_to_end(dialect:
     ]
 
 
+async def test_a_stream_closed_between_two_connections_tells_the_loss_once(dialect: str) -> None:
+    crossings: list[Crossing] = []
+    connector = Connector(lambda _: breaking("data"))
+    wasm, backoff = legacy(dialect), Backoff(first=1_000_000, highest=1_000_000)
+    async with open_module(wasm, connector, observer=crossings.append, backoff=backoff) as plugin:
+        async with plugin.stream(KEY) as stream:
+            await drain(stream, 1)
+            await event_of(stream, EventKind.RECONNECT)
+        assert stream.state is StreamState.STOPPED
+    assert events_of(crossings, dialect) == ["connecting", "connected", "disconnected"]
+
+
 @pytest.mark.parametrize("event", ["connecting", "connected"])
 async def test_a_plugin_may_end_the_stream_at_an_event(event: str) -> None:
     connector = Connector(lambda _: ["data"])
@@ -595,6 +607,24 @@ async def test_closing_does_not_wait_for_a_plugin_that_hangs_at_its_farewell() -
                 await stream.aclose()
         async with asyncio.timeout(2):
             await plugin.aclose()
+
+
+async def test_a_stream_is_not_held_up_by_another_ones_farewell_that_hangs() -> None:
+    goes_on = asyncio.Event()
+
+    async def later() -> Any:
+        yield "data"
+        await goes_on.wait()
+        yield "data"
+
+    connector = Connector(lambda number: later() if number == 0 else ["data"])
+    wasm = legacy("command", events=[at("disconnected", then="loop")])
+    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 1)
+        async with plugin.stream(KEY) as leaving:
+            await drain(leaving, 1)
+        goes_on.set()
+        await drain(stream, 1, within=3)
 
 
 async def test_closing_does_not_wait_for_a_plugin_that_hangs_at_a_message(dialect: str) -> None:
