@@ -12,6 +12,7 @@ import wasmtime
 
 from adapters import guest_stream, host
 from adapters.runtime.kernel import KernelLayout
+from adapters.runtime.memory import KernelMemory
 from compat import (
     AdapterSettings,
     Crossing,
@@ -32,6 +33,7 @@ from tests.support.sockets import Connector
 from tests.support.waiting import drain, event_of, told, until
 
 if TYPE_CHECKING:
+    from adapters.runtime.engine import KernelAccess, RawMemory
     from tests.support.sockets import LocalSocket
 
 KEY = candle_key()
@@ -63,6 +65,36 @@ async def test_two_thousand_messages_cross_many_parkings_complete_and_in_order()
         assert stream.stats.gaps == stream.stats.restarts == 0
     assert len(calls_of(crossings, "plugin_info")) >= 20
     assert await told(stream, EventKind.GAP) == []
+
+
+def blocks_in_use(memory: RawMemory) -> int:
+    """How many blocks of kernel memory are in use, counted along the kernel's own list."""
+    at, end, used = 65, 65 + memory.read_u64(9), 0
+    while at < end:
+        header = memory.read_u64(at)  # status, three bytes of padding, size; then the bytes in use
+        used += header & 0xFF == 1
+        at += 12 + (header >> 32)
+    assert at == end
+    return used
+
+
+@nothing_left
+async def test_a_parked_guest_leaves_nothing_behind_in_kernel_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    take = KernelMemory.take
+
+    def counting_take(self: KernelMemory, kernel: KernelAccess, offset: int) -> bytes:
+        request = take(self, kernel, offset)
+        if self.host_calls % 25 == 0:
+            counts.append(blocks_in_use(kernel.memory()))
+        return request
+
+    monkeypatch.setattr(KernelMemory, "take", counting_take)
+    connector = Connector(lambda _: messages("constant", 6_100))
+    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 6_000)  # parks 60 times
+    early, late = counts[80], max(counts[-80:])
+    assert late <= early + 10
 
 
 @nothing_left
