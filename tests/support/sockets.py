@@ -13,17 +13,12 @@ import attrs
 
 from compat import ConnectFailedError, ConnectionLostError
 
-__all__ = ["Connector", "LocalSocket", "SharedFeed", "silent"]
+__all__ = ["Connector", "Feed", "LocalSocket", "SharedFeed", "refused"]
 
 Message = str | bytes
 Feed = Iterable[Message] | AsyncIterator[Message]
 
 _BREATH = 32  # messages after which others get a turn
-
-
-def silent() -> Feed:
-    """A feed without messages."""
-    return ()
 
 
 @attrs.define(eq=False)
