@@ -9,14 +9,13 @@ publishes, which failure leads to a new attempt, and how a guest is stopped.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from adapters.adapter import PluginAdapter
 from adapters.contract import EventKind, StreamState
 from adapters.errors import (
-    ConfigurationError,
     ConnectionLostError,
     PluginCallError,
     PluginTrapError,
@@ -89,9 +88,9 @@ class GenericDriver:
                 self._stream.tell(EventKind.MEMORY, f"{error}; from now on nothing is freed for this plugin")
                 self._told_restart(str(error))
                 continue
-            except (PluginError, NetworkError, OutOfMemoryError) as error:
-                if isinstance(error, ConfigurationError) or not self._stream.stats.received:
-                    raise self._first_failure(error) from error
+            except (PluginError, NetworkError) as error:
+                if not self._stream.stats.received:
+                    self._raise_first_failure(error)
                 if self._stream.stats.received > before:
                     reasons.clear()
                 reasons.append(str(error))
@@ -107,13 +106,13 @@ class GenericDriver:
         self._stream.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
         self._stream.tell(EventKind.GAP, "items may be missing: the guest was replaced")
 
-    def _first_failure(self, error: Exception) -> Exception:
-        """What to raise when a stream never began: a refusal in the plugin's words is a rejection."""
+    def _raise_first_failure(self, error: CompatError) -> NoReturn:
+        """A stream never began, and there is no retry: a refusal in the plugin's words is a rejection."""
         if isinstance(error, PluginCallError):
-            return StreamRejectedError(self._host.name, str(self._stream.key), error.reason)
+            raise StreamRejectedError(self._host.name, str(self._stream.key), error.reason) from error
         if isinstance(error, OutOfMemoryError):
-            return PluginTrapError(self._host.name, "start_stream", str(error))
-        return error
+            raise PluginTrapError(self._host.name, "start_stream", str(error)) from error
+        raise error
 
     async def _attempt(self) -> None:
         """One guest's life, or several in a row where each takes over from the one before without a break."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Handover", "Overlap", "find_overlap"]
 
 _PATIENCE = 10.0  # seconds to wait for an item that both guests have seen
+_MOST_HELD = 20_000  # items of the successor that are kept while nothing is found
 _LOOK_EVERY = 0.02  # seconds
 _LONGEST_RUN = 32  # items compared; a feed of equal items must not cost more
 _SURE_RUN = 3  # items that a run needs where the items before it differ
@@ -77,7 +78,7 @@ class Handover:
         Returns ``False`` without a handover if the successor has ended meanwhile and the predecessor goes on.
         """
         end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end and not self._old.ending.done():
+        while time.monotonic() < end and not self._old.ending.done() and len(self._new.publisher.held) < _MOST_HELD:
             if self._new.ending.done():
                 return False
             if await asyncio.to_thread(self._overlap) is not None:  # comparing thousands of items takes milliseconds

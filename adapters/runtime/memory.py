@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from adapters.runtime.engine import KernelAccess, RawMemory
 from adapters.runtime.kernel import KernelLayout, Suspension
+from detectors.errors import PluginError
 
 __all__ = ["KEPT_REQUESTS", "QUARANTINE", "KernelMemory", "LostRequestError", "OutOfMemoryError", "StaleBlockError"]
 
@@ -37,7 +38,7 @@ _MAX_REQUEST = 64 * 2**20  # bytes
 _CHECK_EVERY = 32  # host calls between two looks at the budget
 
 
-class StaleBlockError(Exception):
+class StaleBlockError(PluginError):
     """The guest used a block that was freed under it."""
 
 
@@ -45,7 +46,7 @@ class LostRequestError(Exception):
     """There is no block where the guest says its request is: re-entering it lost it, or the offset is nonsense."""
 
 
-class OutOfMemoryError(Exception):
+class OutOfMemoryError(PluginError):
     """The kernel could not allocate a reply."""
 
 
