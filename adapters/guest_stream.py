@@ -30,8 +30,8 @@ from detectors.errors import CompatError
 
 __all__ = ["GuestStream"]
 
-# Exports to enter a parked guest through: they take no input and change nothing.
-_DOORS = ("get_name", "plugin_info", "meta", "get_timeframes", "get_credential_fields")
+# Exports to enter a parked guest through: they take no input, change nothing and ask nobody (get_timeframes may).
+_DOORS = ("get_name", "plugin_info", "meta", "get_credential_fields", "get_configuration_fields")
 _IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
 _ENDED_AFTER = 2.0  # seconds of doing nothing without a connection until a guest counts as returned
 _LOST_AFTER = 30.0  # the same after a connection was lost: it may be backing off
@@ -129,15 +129,16 @@ class GuestStream:
         return False
 
     def _re_enter(self) -> bool:
-        """Enter the parked guest once. Returns whether it did anything."""
+        """Enter the parked guest once. Returns whether it used its connections."""
         guest, door = self.live.guest, self._door()
         something_in_flight = guest.memory.host_calls_in_call > 0  # a guest that did nothing was given nothing
         if not guest.memory.suspend() and something_in_flight:
             self._lost("this Extism lays out its memory in an unknown way, so what was in flight cannot be kept")
+        before = self.network.calls
         outcome = guest.enter(door, b"")
         if outcome.trapped or outcome.raised is not None:
             guest.judge(door, outcome)
-        return guest.memory.host_calls_in_call > 0
+        return self.network.calls > before  # the export that is the door may well log something itself
 
     def _door(self) -> str:
         for export in _DOORS:

@@ -82,6 +82,7 @@ class GuestNetwork:
         reconnected: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.opened = 0  # connections ever opened
+        self.calls = 0  # made by the guest on its connections
         self.failures = 0  # answers about dead connections since the last sign of life
         self.lost: CompatError | None = None  # why there is no connection, unless the plugin closed it
         self._plugin = plugin
@@ -108,6 +109,7 @@ class GuestNetwork:
 
     def connect(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
         """Open a WebSocket. See ``hostcalls.Network``."""
+        self.calls += 1
         if self._draining.is_set():
             raise _closing()
         if self.alive >= _MAX_CONNECTIONS:
@@ -126,10 +128,12 @@ class GuestNetwork:
 
     def send(self, connection_id: str, message: str) -> None:
         """Send a text message. See ``hostcalls.Network``."""
+        self.calls += 1
         self._on_loop(self._find(connection_id).socket.send(message))
 
     def receive(self, connection_id: str, timeout_ms: int) -> str | None:
         """The next message. See ``hostcalls.Network``."""
+        self.calls += 1
         connection = self._find(connection_id)
         deadline = None if timeout_ms == 0 else time.monotonic() + min(max(timeout_ms, 0), _LONGEST_MS) / 1000
         with connection.changed:
@@ -162,6 +166,7 @@ class GuestNetwork:
 
     def close(self, connection_id: str) -> None:
         """Close a WebSocket. See ``hostcalls.Network``."""
+        self.calls += 1
         connection = self._find(connection_id)
         self._on_loop(self._shut(connection, ConnectionLostError(connection.url, "the plugin closed it")))
         # Not before: closing is cut short when the guest is stopped, and has to be done again then.

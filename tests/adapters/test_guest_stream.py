@@ -41,6 +41,7 @@ SLEEPING = next(fixture for fixture in FIXTURES if fixture.id == "generic-sleepi
 CONNECT = ("ws_connect", {"url": "wss://stream.simex.example/ws"})
 PUBLISH = ("publish_stream_data", {"key": KEY.to_wire(), "data": 1})
 ALLOWING = NetworkPolicy(also="wss://stream.simex.example/*", allow_private=True)  # for guests that declare nothing
+LOG = ("log_record", {"pluginId": "guest", "eventType": "debug", "timestamp": "", "message": "asked"})
 STARTED = {"success": True, "data": {"status": "started"}}
 
 nothing_left = pytest.mark.usefixtures("nothing_left")
@@ -205,6 +206,21 @@ async def test_a_failing_door_is_a_door() -> None:
 async def test_an_idle_parked_guest_is_entered_fifty_times_a_second_at_most() -> None:
     crossings: list[Crossing] = []
     wasm = parking(calls=(CONNECT, PUBLISH), get_name=Answer("idle"))
+    async with (
+        open_module(wasm, observer=crossings.append, policy=ALLOWING) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        await drain(stream, 1)
+        begun = time.monotonic()
+        await until(lambda: len(calls_of(crossings, "get_name")) >= 30, "it is entered")
+        assert time.monotonic() - begun > 0.4
+        assert stream.stats.gaps == 0
+
+
+@nothing_left
+async def test_an_idle_parked_guest_is_entered_no_more_often_if_its_door_logs() -> None:
+    crossings: list[Crossing] = []
+    wasm = parking(calls=(CONNECT, PUBLISH), get_name=Answer("idle", calls=(LOG,)))
     async with (
         open_module(wasm, observer=crossings.append, policy=ALLOWING) as plugin,
         plugin.stream(KEY) as stream,
