@@ -170,7 +170,7 @@ class GuestNetwork:
         connection = self._find(connection_id)
         self._on_loop(self._shut(connection, ConnectionLostError(connection.url, "the plugin closed it")))
         # Not before: closing is cut short when the guest is stopped, and has to be done again then.
-        del self._connections[connection_id]
+        self._connections.pop(connection_id, None)
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request. See ``hostcalls.Network``."""
