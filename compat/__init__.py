@@ -36,6 +36,7 @@ from adapters.errors import (
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, Socket, WebSocketConnector
 from adapters.observe import Crossing, Direction, Observer
+from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
 from compat.errors import SourceTakenError, SubscriberTooSlowError, UnknownSourceError
@@ -67,6 +68,7 @@ __all__ = [
     "NetworkError",
     "NetworkPolicy",
     "Observer",
+    "OutOfMemoryError",
     "Plugin",
     "PluginCallError",
     "PluginError",
@@ -79,6 +81,7 @@ __all__ = [
     "Severity",
     "Socket",
     "SourceTakenError",
+    "StaleBlockError",
     "Stream",
     "StreamAdapter",
     "StreamData",

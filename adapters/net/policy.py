@@ -87,7 +87,8 @@ class NetworkPolicy:
             ip = None
         if ip is None or not ip.is_global or ip.is_multicast:
             rule = f"{address} is a loopback, private or otherwise non-public address"
-            raise NetworkDeniedError(plugin, url, rule, "Allow private addresses if that is intended (--allow-private)")
+            remedy = "If that is intended, allow private addresses: --allow-private, allow_private=True"
+            raise NetworkDeniedError(plugin, url, rule, remedy)
 
     def _parse(self, plugin: str, url: str, schemes: tuple[str, ...]) -> SplitResult:
         try:
