@@ -76,7 +76,7 @@ class WebSocketConnector:
                 url,
                 additional_headers=dict(headers),
                 subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
-                ssl=self.ssl if url.startswith("wss:") else None,
+                ssl=(self.ssl or True) if url.startswith("wss:") else None,  # True: the system's trust
                 open_timeout=self.open_timeout,
                 close_timeout=_CLOSE_TIMEOUT,
                 max_size=self.max_message,

@@ -9,6 +9,7 @@ import socket as sockets
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,6 +139,20 @@ async def test_headers_and_subprotocol_are_offered() -> None:
 async def test_tls_is_used_with_the_given_trust(authority: trustme.CA) -> None:
     async with server(echo, ssl=server_context(authority, "127.0.0.1")) as url:
         socket = await open_socket(url, WebSocketConnector(ssl=client_context(authority)))
+        await socket.send("x")
+        assert await socket.receive() == "x"
+        await socket.close()
+
+
+async def test_without_a_context_the_systems_trust_decides(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server(echo, ssl=server_context(authority, "127.0.0.1")) as url:
+        assert (await problem_with(url, WebSocketConnector())).startswith("its certificate is not trusted: ")
+        trusted = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(trusted))
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        socket = await WebSocketConnector().connect(url, headers={}, subprotocol=None)
         await socket.send("x")
         assert await socket.receive() == "x"
         await socket.close()
