@@ -68,7 +68,7 @@ class GuestHooks:
         publish: Takes what it publishes; returns why it is refused, or ``None``.
         lost: Told why, when a message could not be handed to the guest or read from it.
         reconnected: Told why a connection was lost, when the guest has opened another by itself.
-        over_budget: Told once a call when its kernel memory is past the budget.
+        over_budget: Told when its kernel memory is past the budget, and again whenever a quarter more is.
     """
 
     publish: Callable[[Publication], str | None] = _refuse_publication

@@ -36,6 +36,7 @@ from adapters.errors import (
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, Socket, WebSocketConnector
 from adapters.observe import Crossing, Direction, Observer
+from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
@@ -62,6 +63,7 @@ __all__ = [
     "Direction",
     "EventKind",
     "GuestStoppedError",
+    "KernelDamagedError",
     "KeyFormatError",
     "ModuleReport",
     "NetworkDeniedError",

@@ -30,17 +30,23 @@ import attrs
 import wasmtime
 
 from adapters.runtime.engine import HostFunction, Instance, KernelAccess, RawMemory
+from detectors.errors import PluginError
 
-__all__ = ["BALLAST", "KernelLayout", "Suspension", "probe_kernel"]
+__all__ = ["BALLAST", "KernelDamagedError", "KernelLayout", "Suspension", "probe_kernel"]
 
 BALLAST = 16 * 1024  # bytes
 
 _OUTPUT = 49  # where the kernel keeps the offset of the output
-_POSITION = 9  # where the kernel keeps its position, relative to the first block's header
+_POSITION = 9  # where the kernel keeps its position: bytes from the first block's header to where the next one goes
 _BLOCKS = 65  # where the first block's header is
 _HEADER = 12  # bytes of a header: status, three of padding, size, bytes in use
 _FIRST = _BLOCKS + _HEADER  # the offset of the first block
 _ACTIVE = 1  # the status of a block in use
+_ADDRESSES = 2**32  # the kernel's memory has 32-bit addresses
+
+
+class KernelDamagedError(PluginError):
+    """The guest has written where only the kernel writes, so nothing in kernel memory can be relied on."""
 
 
 @attrs.frozen
@@ -89,9 +95,16 @@ class Suspension:
 
         Returns:
             The offset below which no known block has survived: the guest wrote there, or the mending block covers it.
+
+        Raises:
+            KernelDamagedError: The guest has written where only the kernel writes.
         """
         used = _BLOCKS + self.memory.read_u64(_POSITION)
         end = _BLOCKS + self.position
+        # A guest can write anything anywhere in kernel memory, these fields too; it must not aim our writes.
+        if max(used, end) > _ADDRESSES - _HEADER:
+            msg = "the guest has overwritten the kernel's own fields in kernel memory"
+            raise KernelDamagedError(msg)
         if used == _BLOCKS:
             boundary = used
         else:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from adapters.runtime import kernel as room
 from adapters.runtime.engine import HostFunction
-from adapters.runtime.kernel import BALLAST, KernelLayout, Suspension, probe_kernel
+from adapters.runtime.kernel import BALLAST, KernelDamagedError, KernelLayout, Suspension, probe_kernel
 from adapters.runtime.memory import KernelMemory, LostRequestError
 
 if TYPE_CHECKING:
-    from adapters.runtime.engine import Instance, KernelAccess
+    from adapters.runtime.engine import Instance, KernelAccess, RawMemory
     from tests.adapters.conftest import MakeInstance
 
 # `receive` keeps the offset of a reply, unread. `again` hands it to the host as a request, `busy` allocates before it
@@ -75,6 +75,32 @@ class Parked:
         if outcome.raised is not None:
             raise outcome.raised
         assert outcome.ok
+
+
+class OverwrittenMemory:
+    """Kernel memory in which a guest has put a number where the kernel keeps its position; it counts writes."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.written = 0
+
+    def read_u64(self, _: int) -> int:
+        return self.position
+
+    def write_u64(self, *_: int) -> None:
+        self.written += 1
+
+    write_header = write_u64
+
+
+@pytest.mark.parametrize("position", [2**32 - 76, 2**40, 2**64 - 1])
+def test_a_guest_that_overwrites_the_kernels_fields_cannot_aim_the_hosts_writes(position: int) -> None:
+    memory = OverwrittenMemory(position)
+    with pytest.raises(KernelDamagedError):
+        Suspension(cast("RawMemory", memory), 100).resume(())
+    with pytest.raises(KernelDamagedError):
+        Suspension(cast("RawMemory", OverwrittenMemory(0)), position).resume(())
+    assert memory.written == 0
 
 
 @pytest.fixture(params=[True, False], ids=["reclaiming", "leaving"])
