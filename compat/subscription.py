@@ -52,10 +52,7 @@ class Subscription:
         Raises:
             StreamUsageError: The subscription has not been entered.
         """
-        if self._stream is None:
-            msg = f"the subscription to {self.key} has not begun"
-            raise StreamUsageError(msg, remedy="Enter it first: async with manager.subscribe(key) as subscription")
-        return self._stream
+        return self._begun()
 
     def put(self, item: StreamData) -> bool:
         """For the manager: add an item. Returns ``False`` if the subscription ended because it did not fit."""
@@ -97,8 +94,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> StreamData:
-        if self._stream is None:
-            return self._refuse()
+        self._begun()
         while not self._buffer:
             if self._ended:
                 if self._error is not None:
@@ -111,5 +107,8 @@ class Subscription:
             await asyncio.sleep(0)
         return self._buffer.popleft()
 
-    def _refuse(self) -> StreamData:
-        raise StreamUsageError(f"the subscription to {self.key} has not begun", remedy="Enter it first")
+    def _begun(self) -> Stream:
+        if self._stream is None:
+            msg = f"the subscription to {self.key} has not begun"
+            raise StreamUsageError(msg, remedy="Enter it first: async with manager.subscribe(key) as subscription")
+        return self._stream

@@ -235,3 +235,9 @@ async def make_stream(key: StreamKey) -> AsyncIterator[MakeStream]:
     yield make
     for stream in made:
         await stream.aclose()
+
+
+@pytest.fixture(params=["callback", "command"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Each dialect of the legacy interface."""
+    return str(request.param)

@@ -203,24 +203,10 @@ async def test_a_failing_door_is_a_door() -> None:
 
 
 @nothing_left
-async def test_an_idle_parked_guest_is_entered_fifty_times_a_second_at_most() -> None:
+@pytest.mark.parametrize("door", [Answer("idle"), Answer("idle", calls=(LOG,))], ids=["silent", "logs"])
+async def test_an_idle_parked_guest_is_entered_fifty_times_a_second_at_most(door: Answer) -> None:
     crossings: list[Crossing] = []
-    wasm = parking(calls=(CONNECT, PUBLISH), get_name=Answer("idle"))
-    async with (
-        open_module(wasm, observer=crossings.append, policy=ALLOWING) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        await drain(stream, 1)
-        begun = time.monotonic()
-        await until(lambda: len(calls_of(crossings, "get_name")) >= 30, "it is entered")
-        assert time.monotonic() - begun > 0.4
-        assert stream.stats.gaps == 0
-
-
-@nothing_left
-async def test_an_idle_parked_guest_is_entered_no_more_often_if_its_door_logs() -> None:
-    crossings: list[Crossing] = []
-    wasm = parking(calls=(CONNECT, PUBLISH), get_name=Answer("idle", calls=(LOG,)))
+    wasm = parking(calls=(CONNECT, PUBLISH), get_name=door)
     async with (
         open_module(wasm, observer=crossings.append, policy=ALLOWING) as plugin,
         plugin.stream(KEY) as stream,
