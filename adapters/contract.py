@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 import attrs
 import msgspec
 
+from adapters.candles import Candle, read_candle
 from adapters.keys import StreamKey
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from detectors.report import ModuleReport
 
 __all__ = [
+    "Candle",
     "EventKind",
     "PluginInfo",
     "Stream",
@@ -56,6 +58,10 @@ class StreamData:
     def json(self) -> Any:
         """Decode the payload. Raises ``msgspec.DecodeError`` if the plugin wrote no JSON."""
         return msgspec.json.decode(self.data)
+
+    def candle(self) -> Candle | None:
+        """The payload as a candle, to the last digit; ``None`` if it is none. See ``candles.read_candle``."""
+        return read_candle(self.data)
 
 
 @attrs.frozen

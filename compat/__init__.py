@@ -6,6 +6,7 @@ This is the only public import: everything a stream manager, a script or a test 
 from __future__ import annotations
 
 from adapters.contract import (
+    Candle,
     EventKind,
     PluginInfo,
     Stream,
@@ -52,6 +53,7 @@ from detectors.rules import PluginKind
 __all__ = [
     "AdapterSettings",
     "Backoff",
+    "Candle",
     "CompatError",
     "ConfigurationError",
     "ConnectFailedError",
