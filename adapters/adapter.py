@@ -54,7 +54,12 @@ class PluginAdapter:
         """A stream of this plugin, not yet started."""
         settings = self._host.settings
         stream = AdapterStream(
-            key, self._drive, capacity=settings.buffer, clock=settings.clock, ended=self._streams.discard
+            key,
+            self._drive,
+            capacity=settings.buffer,
+            clock=settings.clock,
+            logger=self._host.logger,
+            ended=self._streams.discard,
         )
         self._streams.add(stream)
         return stream

@@ -138,22 +138,30 @@ class StreamStats:
     Attributes:
         received: Items taken from the plugin.
         delivered: Items handed to the consumer.
-        buffered: Items that wait for the consumer now.
+        buffered: Items that wait for the consumer now: the depth of the queue.
         payload_bytes: Bytes of all payloads received.
+        rate: Items received a second, over the last 10 seconds.
+        lag: Seconds that the item which the consumer gets next has waited for it; 0 if none waits.
+        idle: Seconds since the last item was received; ``None`` before the first.
         gaps: Gap events told.
         reconnects: Connections lost and opened anew.
         restarts: Guests replaced.
         plugin_errors: Messages on which the plugin failed.
+        lingering: Guests that could not be stopped when they were to be.
     """
 
     received: int = 0
     delivered: int = 0
     buffered: int = 0
     payload_bytes: int = 0
+    rate: float = 0.0
+    lag: float = 0.0
+    idle: float | None = None
     gaps: int = 0
     reconnects: int = 0
     restarts: int = 0
     plugin_errors: int = 0
+    lingering: int = 0
 
 
 @runtime_checkable

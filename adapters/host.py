@@ -235,6 +235,7 @@ class PluginHost:
             stopping=stopping,
             observer=observer,
             redact=self.redact,
+            logger=self.logger,
         )
 
     def exports(self) -> tuple[str, ...]:

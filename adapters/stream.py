@@ -18,10 +18,9 @@ from typing import Protocol, Self
 
 from adapters.contract import EventKind, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.errors import StreamUsageError
+from adapters.rate import Rate
 
 __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
-
-_log = logging.getLogger(__name__)
 
 _EVENTS_KEPT = 1_000
 _BUFFERED_BYTES = 32 * 2**20  # payload bytes that may wait for the consumer, however few the items
@@ -59,6 +58,7 @@ class AdapterStream:
         make_driver: Makes the driver that feeds this stream.
         capacity: Items that may wait for the consumer.
         clock: Nanoseconds since 1970 UTC.
+        logger: Where events are logged.
         ended: Told when the stream has ended.
     """
 
@@ -69,16 +69,20 @@ class AdapterStream:
         *,
         capacity: int = 4_096,
         clock: Callable[[], int] = time.time_ns,
+        logger: logging.Logger | None = None,
         ended: Callable[[AdapterStream], object] = lambda _: None,
     ) -> None:
         self._key = key
         self._make_driver = make_driver
         self._capacity = capacity
         self.clock = clock
+        self._logger = logger or logging.getLogger("compat.stream")
         self._on_ended = ended
         self._lock = threading.Lock()  # guards the buffer and the counters
         self._room = threading.Condition(self._lock)
-        self._buffer: deque[StreamData] = deque()
+        self._buffer: deque[tuple[float, StreamData]] = deque()  # with the monotonic seconds of its arrival
+        self._rate = Rate(time.monotonic())
+        self._last_arrival: float | None = None
         self._received = self._delivered = self._payload_bytes = self._buffered_bytes = 0
         self._counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
         self._state = StreamState.NEW
@@ -108,16 +112,21 @@ class AdapterStream:
     @property
     def stats(self) -> StreamStats:
         """A snapshot of the counters."""
+        now = time.monotonic()
         with self._lock:
             return StreamStats(
                 received=self._received,
                 delivered=self._delivered,
                 buffered=len(self._buffer),
                 payload_bytes=self._payload_bytes,
+                rate=self._rate.per_second(now),
+                lag=max(now - self._buffer[0][0], 0.0) if self._buffer and not self._refusing else 0.0,
+                idle=None if self._last_arrival is None else now - self._last_arrival,
                 gaps=self._counts[EventKind.GAP],
                 reconnects=self._counts[EventKind.RECONNECT],
                 restarts=self._counts[EventKind.RESTART],
                 plugin_errors=self._counts[EventKind.PLUGIN_ERROR],
+                lingering=self._counts[EventKind.LINGERING],
             )
 
     # The consumer's side
@@ -160,6 +169,9 @@ class AdapterStream:
         if self._state is StreamState.NEW:
             msg = f"stream {self._key} is not open"
             raise StreamUsageError(msg, remedy="Enter it first: async with plugin.stream(key) as stream")
+        # Before an item is taken: a consumer that is cancelled here has lost none.
+        if self._delivered % _BREATH == _BREATH - 1:
+            await asyncio.sleep(0)
         while not self._buffer or self._refusing:
             if self._ended or self._refusing:
                 if self._error is not None and not self._refusing:
@@ -169,15 +181,13 @@ class AdapterStream:
             if not self._buffer and not self._ended:
                 await self._ready.wait()
         with self._lock:
-            item = self._buffer.popleft()
+            _, item = self._buffer.popleft()
             self._delivered += 1
             self._buffered_bytes -= len(item.data)
             if self._producer_waits and not self._is_full(2):
                 self._producer_waits = False
                 self._room.notify_all()
                 self._async_room.set()
-        if self._delivered % _BREATH == 0:
-            await asyncio.sleep(0)
         return item
 
     async def events(self) -> AsyncIterator[StreamEvent]:
@@ -213,7 +223,6 @@ class AdapterStream:
         if error is None:
             self._finish(StreamState.STOPPED, "the plugin ended the stream", None)
         else:
-            _log.info("stream %s failed: %s", self._key, error)
             self._finish(StreamState.FAILED, str(error), error)
 
     def _finish(self, state: StreamState, message: str, error: BaseException | None) -> None:
@@ -242,6 +251,9 @@ class AdapterStream:
         with self._lock:
             event = StreamEvent(kind, self.clock(), self._received, message, state, lost)
             self._counts[kind] += 1
+        level = logging.DEBUG if kind is EventKind.STATE and state is not StreamState.FAILED else logging.INFO
+        text = message if message == state else f"{state or kind}: {message}"
+        self._logger.log(level, "stream %s, item %d: %s", self._key, event.sequence, text)
         self._call_on_loop(self._record, event)
 
     def _record(self, event: StreamEvent) -> None:
@@ -300,7 +312,10 @@ class AdapterStream:
         return len(self._buffer) >= self._capacity / parts or self._buffered_bytes >= _BUFFERED_BYTES / parts
 
     def _append(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
-        self._buffer.append(StreamData(key, timestamp, data_type, data, self._received))
+        now = time.monotonic()
+        self._buffer.append((now, StreamData(key, timestamp, data_type, data, self._received)))
+        self._rate.count(now)
+        self._last_arrival = now
         self._received += 1
         self._payload_bytes += len(data)
         self._buffered_bytes += len(data)

@@ -5,6 +5,8 @@ This is the only public import: everything a stream manager, a script or a test 
 
 from __future__ import annotations
 
+import logging as _logging
+
 from adapters.contract import (
     Candle,
     EventKind,
@@ -44,11 +46,15 @@ from adapters.settings import AdapterSettings, Backoff
 from compat.errors import SourceTakenError, SubscriberTooSlowError, UnknownSourceError
 from compat.manager import StreamManager
 from compat.plugin import Plugin, open_plugin
+from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
 from compat.subscription import Subscription
 from detectors.diagnostics import Diagnostic, Severity
 from detectors.errors import CompatError, NetworkError, PluginError, UsageError
 from detectors.report import DetectionError, ModuleReport, inspect
 from detectors.rules import PluginKind
+
+# A library says nothing unless it is asked: whoever wants to hear the loggers below "compat" configures logging.
+_logging.getLogger("compat").addHandler(_logging.NullHandler())
 
 __all__ = [
     "AdapterSettings",
@@ -67,6 +73,7 @@ __all__ = [
     "GuestStoppedError",
     "KernelDamagedError",
     "KeyFormatError",
+    "ManagerStatus",
     "ModuleReport",
     "NetworkDeniedError",
     "NetworkError",
@@ -79,6 +86,7 @@ __all__ = [
     "PluginInfo",
     "PluginKind",
     "PluginProtocolError",
+    "PluginStatus",
     "PluginTimeoutError",
     "PluginTrapError",
     "RestartsExhaustedError",
@@ -95,9 +103,11 @@ __all__ = [
     "StreamRejectedError",
     "StreamState",
     "StreamStats",
+    "StreamStatus",
     "StreamUsageError",
     "SubscriberTooSlowError",
     "Subscription",
+    "SubscriptionStats",
     "UnknownExportError",
     "UnknownSourceError",
     "UnsupportedPluginError",

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
+
 from adapters.contract import Stream, StreamKey
 from adapters.errors import StreamUsageError
+from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings
 from compat.errors import SourceTakenError, UnknownSourceError
 from compat.plugin import Plugin, Source, open_plugin
+from compat.status import ManagerStatus, StreamStatus
 from compat.subscription import Subscription
 from detectors.rules import PluginKind
 
@@ -107,6 +111,23 @@ class StreamManager:
         key = StreamKey.parse(key) if isinstance(key, str) else key
         self._find(key.source)
         return Subscription(key, buffer, self._join, self._leave)
+
+    def status(self) -> ManagerStatus:
+        """What it runs at this moment: plugins, their streams, who subscribes to them, and how each fares."""
+        subscriptions = {channel.stream: channel.subscriptions for channel in self._channels.values()}
+        plugins = []
+        for plugin in self._plugins.values():
+            streams = [
+                StreamStatus(
+                    stream.key,
+                    stream.state,
+                    stream.stats,
+                    tuple(subscription.stats for subscription in subscriptions.get(stream, ())),
+                )
+                for stream in plugin.streams
+            ]
+            plugins.append(attrs.evolve(plugin.status(), streams=tuple(streams)))
+        return ManagerStatus(tuple(plugins), lingering_guests())
 
     def _find(self, source: str) -> Plugin:
         plugin = self._plugins.get(source)

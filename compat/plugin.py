@@ -13,15 +13,18 @@ from typing import Any, Self
 
 import attrs
 
-from adapters.contract import PluginInfo, Stream, StreamAdapter, StreamKey
+from adapters.contract import PluginInfo, Stream, StreamAdapter, StreamKey, StreamState
 from adapters.errors import StreamUsageError
 from adapters.net.policy import NetworkPolicy
 from adapters.registry import make_adapter
 from adapters.settings import AdapterSettings
+from compat.status import PluginStatus, StreamStatus
 from detectors.report import ModuleReport, inspect
 from detectors.rules import PluginKind
 
 __all__ = ["Plugin", "Source", "open_plugin"]
+
+_ENDED = (StreamState.STOPPED, StreamState.FAILED)
 
 Source = str | os.PathLike[str] | bytes
 
@@ -29,15 +32,29 @@ Source = str | os.PathLike[str] | bytes
 class Plugin:
     """An open plugin: an asynchronous context manager. Made by ``open_plugin``."""
 
-    def __init__(self, adapter: StreamAdapter, name: str) -> None:
+    def __init__(self, adapter: StreamAdapter, name: str, kind: PluginKind) -> None:
         self._adapter = adapter
         self._closed = False
+        self._streams: list[Stream] = []
         self.name = name
+        self.kind = kind
+        """The kind as which it runs, where it offers several."""
 
     @property
     def report(self) -> ModuleReport:
         """What the detector says of the module."""
         return self._adapter.report
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that have been opened and have not ended."""
+        return tuple(stream for stream in self._streams if stream.state not in (StreamState.NEW, *_ENDED))
+
+    def status(self) -> PluginStatus:
+        """What it runs at this moment."""
+        offers = {offer.kind: offer.dialect for offer in reversed(self.report.offers)}
+        streams = tuple(StreamStatus(stream.key, stream.state, stream.stats) for stream in self.streams)
+        return PluginStatus(self.name, str(self.kind), offers.get(self.kind), streams)
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself, from ``plugin_info``, ``meta`` or both; it gets no network for this.
@@ -56,7 +73,10 @@ class Plugin:
             StreamUsageError: The plugin has been closed.
         """
         self._require_open()
-        return self._adapter.stream(StreamKey.parse(key) if isinstance(key, str) else key)
+        stream = self._adapter.stream(StreamKey.parse(key) if isinstance(key, str) else key)
+        self._streams = [known for known in self._streams if known.state not in _ENDED]
+        self._streams.append(stream)
+        return stream
 
     async def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
         """Call an export: the raw way in.
@@ -129,5 +149,5 @@ def open_plugin(
         wasm = Path(path).read_bytes()
     report = attrs.evolve(inspect(wasm), path=path)
     name = name or (Path(path).stem if path else f"plugin-{report.sha256[:8]}")
-    chosen = PluginKind(kind) if isinstance(kind, str) else kind
-    return Plugin(make_adapter(name, wasm, report, settings, chosen), name)
+    chosen = kind if isinstance(kind, PluginKind | None) else PluginKind(str(kind))
+    return Plugin(make_adapter(name, wasm, report, settings, chosen), name, chosen or report.kind)

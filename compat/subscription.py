@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Self
 from adapters.contract import Stream, StreamData, StreamKey
 from adapters.errors import StreamUsageError
 from compat.errors import SubscriberTooSlowError
+from compat.status import SubscriptionStats
 
 __all__ = ["Subscription"]
 
@@ -38,7 +40,7 @@ class Subscription:
         self._capacity = buffer
         self._join = join
         self._leave = leave
-        self._buffer: deque[StreamData] = deque()
+        self._buffer: deque[tuple[float, StreamData]] = deque()  # with the monotonic seconds of its arrival
         self._ready = asyncio.Event()
         self._stream: Stream | None = None
         self._error: Exception | None = None
@@ -54,12 +56,18 @@ class Subscription:
         """
         return self._begun()
 
+    @property
+    def stats(self) -> SubscriptionStats:
+        """A snapshot of the counters."""
+        lag = max(time.monotonic() - self._buffer[0][0], 0.0) if self._buffer else 0.0
+        return SubscriptionStats(self._taken, len(self._buffer), self._capacity, lag)
+
     def put(self, item: StreamData) -> bool:
         """For the manager: add an item. Returns ``False`` if the subscription ended because it did not fit."""
         if len(self._buffer) >= self._capacity:
             self.end(SubscriberTooSlowError(str(self.key), self._capacity))
             return False
-        self._buffer.append(item)
+        self._buffer.append((time.monotonic(), item))
         self._ready.set()
         return True
 
@@ -95,6 +103,9 @@ class Subscription:
 
     async def __anext__(self) -> StreamData:
         self._begun()
+        # Before an item is taken: a subscriber that is cancelled here has lost none.
+        if self._taken % _BREATH == _BREATH - 1:
+            await asyncio.sleep(0)
         while not self._buffer:
             if self._ended:
                 if self._error is not None:
@@ -103,9 +114,7 @@ class Subscription:
             self._ready.clear()
             await self._ready.wait()
         self._taken += 1
-        if self._taken % _BREATH == 0:
-            await asyncio.sleep(0)
-        return self._buffer.popleft()
+        return self._buffer.popleft()[1]
 
     def _begun(self) -> Stream:
         if self._stream is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -27,8 +26,6 @@ from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError
 
 __all__ = ["GuestNetwork"]
-
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

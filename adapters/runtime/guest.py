@@ -13,6 +13,7 @@ The laws of this room:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -31,8 +32,6 @@ from adapters.runtime.replies import failure_reason
 from adapters.runtime.watch import LINGER_AFTER, watch
 
 __all__ = ["Guest"]
-
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -59,6 +58,7 @@ class Guest:
         name: What to call the guest itself; the plugin's name if it has but one.
         observer: Sees every call.
         redact: Takes secrets out of what the plugin says.
+        logger: Where it is told that the guest does not stop.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Guest:
         name: str = "",
         observer: Observer | None = None,
         redact: Callable[[str], str] = str,
+        logger: logging.Logger | None = None,
     ) -> None:
         self.plugin = plugin
         self.name = name or plugin
@@ -81,6 +82,7 @@ class Guest:
         self._functions = functions
         self._observer = observer
         self._redact = redact
+        self._logger = logger or logging.getLogger(f"compat.plugin.{plugin}")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
@@ -292,7 +294,9 @@ class Guest:
         """Cancelling did not help so far: release whoever waits, and keep counting the guest."""
         # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
         level = logging.DEBUG if watch.exiting else logging.WARNING
-        _log.log(level, "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name)
+        self._logger.log(
+            level, "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name
+        )
         self._lingering = self._discarded = True
         if job is not None:
             error: Exception = GuestStoppedError(self.plugin, job.name)
@@ -304,10 +308,8 @@ class Guest:
 
 def _settle(future: Future[object], *, result: object = None, error: BaseException | None = None) -> None:
     """Resolve a future that the watch may have resolved already, or its owner cancelled."""
-    try:
+    with contextlib.suppress(InvalidStateError):
         if error is not None:
             future.set_exception(error)
         else:
             future.set_result(result)
-    except InvalidStateError:
-        _log.debug("a call ended after its caller had been released")

@@ -89,7 +89,7 @@ NO_CANDLES = {
     "an infinite price": '{"timestamp":1,"open":"Infinity","high":2,"low":2,"close":2,"volume":2}',
     "a price with spaces": '{"timestamp":1,"open":" 1 ","high":2,"low":2,"close":2,"volume":2}',
     "a price with separators": '{"timestamp":1,"open":"1_000","high":2,"low":2,"close":2,"volume":2}',
-    "an exponent beyond all numbers": '{"timestamp":1,"open":1e99999999999999999999,"high":2,"low":2,"close":2,"volume":2}',
+    "an exponent too large": '{"timestamp":1,"open":1e99999999999999999999,"high":2,"low":2,"close":2,"volume":2}',
     "more digits than a number has": f'{{"timestamp":1,"open":{"1" * 5_000},"high":2,"low":2,"close":2,"volume":2}}',
     "a price that is null": '{"timestamp":1,"open":null,"high":2,"low":2,"close":2,"volume":2}',
     "no volume": '{"timestamp":1,"open":1,"high":2,"low":2,"close":2}',

@@ -47,7 +47,13 @@ values = st.one_of(
         st.none() | st.sampled_from(StreamState),
         st.none() | st.integers(0, 2**63 - 1),
     ),
-    st.builds(StreamStats, *[st.integers(0, 2**63 - 1)] * len(attrs.fields(StreamStats))),
+    st.builds(
+        StreamStats,
+        **{
+            field.name: st.floats(0, 1e9) if "float" in str(field.type) else st.integers(0, 2**63 - 1)
+            for field in attrs.fields(StreamStats)
+        },
+    ),
     st.builds(PluginInfo, texts, texts, texts, texts, *[st.lists(texts, max_size=3).map(tuple)] * 3),
 )
 

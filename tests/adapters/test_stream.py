@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +34,11 @@ def offer(stream: AdapterStream, data: bytes, stopping: threading.Event | None =
 async def offer_here(stream: AdapterStream, *numbers: int) -> None:
     for number in numbers:
         await stream.offer_here(KEY, number, "ohlcv", b"%d" % number)
+
+
+def counters(stream: AdapterStream) -> StreamStats:
+    """What has been counted, without what depends on the time."""
+    return attrs.evolve(stream.stats, rate=0.0, lag=0.0, idle=None)
 
 
 async def read(stream: AdapterStream, count: int) -> list[int]:
@@ -177,7 +184,7 @@ async def test_after_closing_nothing_is_delivered_that_was_waiting(make_stream: 
     offer(stream, b"1")
     await stream.aclose()
     assert await read_to_the_end(stream) == []
-    assert stream.stats == StreamStats(received=1, buffered=1, payload_bytes=1)
+    assert counters(stream) == StreamStats(received=1, buffered=1, payload_bytes=1)
 
 
 async def test_closing_ends_a_waiting_consumer(make_stream: MakeStream) -> None:
@@ -451,9 +458,61 @@ async def test_events_are_counted(make_stream: MakeStream) -> None:
             stream.tell(kind, "x")
     for _ in range(4):
         stream.tell(EventKind.PLUGIN_ERROR, "x")
+    for _ in range(5):
+        stream.tell(EventKind.LINGERING, "x")
     await offer_here(stream, 10, 11, 12)
     await read(stream, 2)
-    assert stream.stats == StreamStats(3, 2, 1, 6, gaps=1, reconnects=2, restarts=3, plugin_errors=4)
+    assert counters(stream) == StreamStats(3, 2, 1, 6, gaps=1, reconnects=2, restarts=3, plugin_errors=4, lingering=5)
+
+
+async def test_rate_lag_and_idleness_are_those_of_now(make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stream = await make_stream()
+    assert (stream.stats.rate, stream.stats.lag, stream.stats.idle) == (0.0, 0.0, None)
+    await offer_here(stream, 1, 2)
+    now[0] += 2.0
+    await offer_here(stream, 3, 4)
+    now[0] += 0.5
+    assert (stream.stats.rate, stream.stats.lag, stream.stats.idle) == (4 / 2.5, 2.5, 0.5)
+    await read(stream, 3)
+    assert (stream.stats.lag, stream.stats.idle) == (0.5, 0.5)
+    now[0] += 60.0
+    assert (stream.stats.rate, stream.stats.lag, stream.stats.idle) == (0.0, 60.5, 60.5)
+    await stream.aclose()
+    assert stream.stats.lag == 0.0
+
+
+async def test_a_consumer_that_is_cancelled_while_others_have_their_turn_has_lost_nothing(
+    make_stream: MakeStream,
+) -> None:
+    stream = await make_stream(capacity=1_000)
+    await offer_here(stream, *range(500))
+    seen: list[int] = []
+    for turn in itertools.count():
+        if len(seen) == 500:
+            break
+        taking = asyncio.create_task(stream.__anext__())
+        await asyncio.sleep(0)
+        if turn % 3:
+            taking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            seen.append(int((await taking).data))
+    assert seen == list(range(500))
+
+
+async def test_what_happens_to_a_stream_is_logged(make_stream: MakeStream, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    stream = await make_stream()
+    await offer_here(stream, 1)
+    stream.tell(EventKind.GAP, "something is missing")
+    await stream.aclose()
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("compat.stream", "DEBUG", f"stream {stream.key}, item 0: starting"),
+        ("compat.stream", "DEBUG", f"stream {stream.key}, item 1: streaming"),
+        ("compat.stream", "INFO", f"stream {stream.key}, item 1: gap: something is missing"),
+        ("compat.stream", "DEBUG", f"stream {stream.key}, item 1: stopped: closed"),
+    ]
 
 
 async def test_a_stream_that_is_not_open_records_no_events() -> None:

@@ -1,0 +1,90 @@
+"""What the manager and a plugin tell of themselves while both kinds stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from compat import ManagerStatus, PluginKind, StreamManager, StreamState, open_plugin
+from compat.demo.exchange import Exchange
+from tests.support.plugins import FIXTURES, PluginFixture, candle_key
+from tests.support.simex import open_against, rewrites
+from tests.support.waiting import drain, until
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+LEGACY, GENERIC = (
+    next(fixture for fixture in FIXTURES if fixture.id == id_) for id_ in ("legacy-callback", "generic-blocking")
+)
+
+
+async def test_a_manager_tells_what_runs_and_how_each_subscriber_fares() -> None:
+    async with Exchange(rate=100) as exchange, StreamManager() as manager:
+        assert manager.status() == ManagerStatus((), 0)
+        for source, fixture in (("old", LEGACY), ("new", GENERIC)):
+            await manager.register(source, fixture.path, rewrite=rewrites(exchange), allow_private=True)
+        keys = [f"ohlcv:{source}:BTC-USDT?timeframe=1m" for source in ("old", "new")]
+        async with (
+            manager.subscribe(keys[0], buffer=500) as quick,
+            manager.subscribe(keys[0], buffer=600),
+            manager.subscribe(keys[1]) as other,
+        ):
+            async with asyncio.timeout(20):
+                for _ in range(30):
+                    await anext(quick)
+                for _ in range(5):
+                    await anext(other)
+            status = manager.status()
+        old, new = status.plugins
+        assert [(old.name, old.kind, old.dialect), (new.name, new.kind, new.dialect)] == [
+            ("old", "legacy", "callback"),
+            ("new", "generic", None),
+        ]
+        (stream,) = old.streams
+        assert (str(stream.key), stream.state) == (keys[0], StreamState.STREAMING)
+        assert stream.stats.received >= 30
+        assert stream.stats.payload_bytes > 30 * 50
+        assert 10 < stream.stats.rate < 300
+        by_capacity = {subscription.capacity: subscription for subscription in stream.subscriptions}
+        assert sorted(by_capacity) == [500, 600]
+        assert by_capacity[500].delivered == 30
+        assert (by_capacity[600].delivered, by_capacity[600].buffered >= 30) == (0, True)
+        assert by_capacity[600].lag > by_capacity[500].lag >= 0
+        assert by_capacity[600].lag > 0.2
+        assert [subscription.delivered for subscription in new.streams[0].subscriptions] == [5]
+        assert status.lingering_guests == 0
+        assert msgspec.json.decode(msgspec.json.encode(status), type=ManagerStatus) == status
+        assert [plugin.streams for plugin in manager.status().plugins] == [(), ()]
+
+
+@pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
+async def test_a_plugin_tells_which_streams_it_has(fixture: PluginFixture) -> None:
+    async with Exchange(rate=100) as exchange, open_against(fixture, exchange) as plugin:
+        assert (plugin.status().name, plugin.status().streams) == (fixture.id, ())
+        unopened = plugin.stream(candle_key("ETH-USDT"))
+        async with plugin.stream(candle_key()) as stream:
+            await drain(stream, 1)
+            (status,) = plugin.status().streams
+            assert (status.key, status.state, status.subscriptions) == (stream.key, StreamState.STREAMING, ())
+            assert plugin.streams == (stream,)
+        assert plugin.status().streams == ()
+        await unopened.aclose()
+
+
+async def test_a_failed_stream_is_not_told_any_more_and_its_reconnects_were() -> None:
+    async with Exchange(rate=100) as exchange, open_against(LEGACY, exchange) as plugin:
+        async with plugin.stream(candle_key()) as stream:
+            await drain(stream, 1)
+            await exchange.drop_all()
+            await until(lambda: stream.stats.reconnects == 1, "it connects anew")
+            assert plugin.status().streams[0].stats.reconnects == 1
+        async with plugin.stream(candle_key("NOPE-USDT")) as refused:
+            await until(lambda: refused.state is StreamState.FAILED, "the exchange refuses it")
+            assert plugin.streams == ()
+
+
+def test_a_plugin_tells_as_what_it_runs() -> None:
+    plugin = open_plugin(GENERIC.path, kind="generic")
+    assert (plugin.kind, plugin.status().kind, plugin.status().dialect) == (PluginKind.GENERIC, "generic", None)
