@@ -43,6 +43,7 @@ from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
+from compat import blocking
 from compat.errors import SourceTakenError, SubscriberTooSlowError, UnknownSourceError
 from compat.manager import StreamManager
 from compat.plugin import Plugin, open_plugin
@@ -113,6 +114,7 @@ __all__ = [
     "UnsupportedPluginError",
     "UsageError",
     "WebSocketConnector",
+    "blocking",
     "inspect",
     "lingering_guests",
     "open_plugin",

@@ -9,8 +9,9 @@ from typing import Any
 
 import attrs
 
-from compat import AdapterSettings, Backoff, Plugin, StreamData, open_plugin
+from compat import AdapterSettings, Backoff, Plugin, StreamData
 from compat.demo.exchange import Exchange
+from tests.support.flavours import ASYNCIO, Flavour
 from tests.support.plugins import PluginFixture
 
 __all__ = ["QUICK", "Candle", "candle_of", "candles", "open_against", "rewrites"]
@@ -41,9 +42,10 @@ def open_against(
     *,
     config: Mapping[str, Any] | None = None,
     settings: AdapterSettings | None = None,
+    flavour: Flavour = ASYNCIO,
 ) -> Plugin:
     """Open a plugin that reaches ``exchange`` and recovers quickly."""
-    return open_plugin(
+    return flavour.open_plugin(
         fixture.path,
         name=fixture.id,
         config=config,
