@@ -1,0 +1,261 @@
+"""The blocking face beyond the common suite: deadlines, interruption, threads, the manager, and misuse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from compat import (
+    AdapterSettings,
+    EventKind,
+    KeyFormatError,
+    SourceTakenError,
+    StreamData,
+    StreamRejectedError,
+    StreamState,
+    StreamUsageError,
+    SubscriberTooSlowError,
+    UnknownSourceError,
+    blocking,
+)
+from compat.demo.exchange import Exchange
+from tests.support.plugins import FIXTURES, PluginFixture, candle_key
+from tests.support.simex import QUICK, candle_of, candles, rewrites
+from tests.support.waiting import guest_threads
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
+LEGACY, GENERIC = PLUGINS["legacy-callback"], PLUGINS["generic-blocking"]
+BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """A test fails if a thread outlives it."""
+    before = set(threading.enumerate())
+    yield
+    end = time.monotonic() + 5
+    while (left := set(threading.enumerate()) - before - {threading.main_thread()}) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [thread.name for thread in left] in ([], ["plugin-compat watch"])  # one for the whole process
+
+
+@pytest.fixture
+def portal() -> Iterator[BlockingPortal]:
+    """Where the exchange runs."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@contextlib.contextmanager
+def opened(portal: BlockingPortal, exchange: Exchange) -> Iterator[Exchange]:
+    with portal.wrap_async_context_manager(exchange):
+        yield exchange
+
+
+@contextlib.contextmanager
+def streaming(
+    portal: BlockingPortal, exchange: Exchange, fixture: PluginFixture = LEGACY, symbol: str = "BTC-USDT"
+) -> Iterator[blocking.Stream]:
+    settings = AdapterSettings(backoff=QUICK)
+    with (
+        opened(portal, exchange),
+        blocking.open_plugin(fixture.path, rewrite=rewrites(exchange), allow_private=True, settings=settings) as plugin,
+        plugin.stream(candle_key(symbol)) as stream,
+    ):
+        yield stream
+
+
+@BOTH_KINDS
+def test_whoever_waits_no_longer_than_so_long_loses_nothing(portal: BlockingPortal, fixture: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=60, limit=40)
+    with streaming(portal, exchange, fixture) as stream:
+        items: list[StreamData] = []
+        misses = 0
+        while len(items) < 40:
+            try:
+                items.append(stream.get(timeout=0.004))
+            except TimeoutError:
+                misses += 1
+        assert misses > 5
+        assert [candle_of(item) for item in items] == candles(exchange, range(40))
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            stream.get(timeout=0.2)
+        assert 0.15 < time.monotonic() - began < 2
+        assert stream.state is StreamState.STREAMING
+        assert (stream.stats.received, stream.stats.delivered, stream.stats.buffered) == (40, 40, 0)
+
+
+def test_what_was_fetched_and_not_yet_handed_out_counts_as_buffered(portal: BlockingPortal) -> None:
+    exchange = Exchange(mode="replay", rate=math.inf, limit=30)
+    with streaming(portal, exchange) as stream:
+        end = time.monotonic() + 10
+        while stream.stats.received < 30 and time.monotonic() < end:
+            time.sleep(0.01)
+        next(stream)
+        time.sleep(0.05)
+        stats = stream.stats
+        assert (stats.received, stats.delivered, stats.buffered) == (30, 1, 29)
+        assert 0.05 <= stats.lag < 5
+        stream.close()
+        assert list(stream) == []
+        stream.close()
+
+
+def test_a_closed_stream_hands_out_nothing_and_one_that_broke_raises_what_broke_it(portal: BlockingPortal) -> None:
+    exchange = Exchange()
+    with streaming(portal, exchange, symbol="NOPE-USDT") as stream:
+        for _ in range(2):
+            with pytest.raises(StreamRejectedError):
+                next(stream)
+        assert stream.state is StreamState.FAILED
+        assert [event.state for event in stream.events() if event.kind is EventKind.STATE][-1] is StreamState.FAILED
+        with pytest.raises(StreamUsageError, match="has been opened before"):
+            stream.__enter__()
+
+
+def test_events_can_be_read_on_another_thread_while_items_are(portal: BlockingPortal) -> None:
+    told: list[EventKind] = []
+    exchange = Exchange(rate=100)
+    with streaming(portal, exchange) as stream:
+        listener = threading.Thread(target=lambda: told.extend(event.kind for event in stream.events()))
+        listener.start()
+        next(stream)
+        portal.call(exchange.drop_all)
+        while EventKind.GAP not in told or stream.state is not StreamState.STREAMING:
+            next(stream)
+        stream.close()
+        listener.join(5)
+        assert not listener.is_alive()
+    assert told.count(EventKind.GAP) == told.count(EventKind.RECONNECT) == 1
+
+
+def test_calls_and_metadata_and_errors_cross_the_border() -> None:
+    with blocking.open_plugin(LEGACY.path, name="woox") as plugin:
+        assert (plugin.name, str(plugin.kind), plugin.report.dialect) == ("woox", "legacy", "callback")
+        assert plugin.info().name == "SimEx"
+        assert plugin.call("get_name") == b"SimEx"
+        with pytest.raises(
+            StreamUsageError if False else LookupError if False else Exception, match="exports no 'nope'"
+        ):
+            plugin.call("nope")
+        with pytest.raises(KeyFormatError):
+            plugin.stream("nonsense")
+
+
+def test_a_plugin_is_used_inside_its_with_block_only() -> None:
+    plugin = blocking.open_plugin(LEGACY.path, name="woox")
+    with pytest.raises(StreamUsageError, match=r"plugin 'woox' is not open\. Use it inside its with block"):
+        plugin.info()
+    with pytest.raises(StreamUsageError, match="is not open"):
+        plugin.stream(candle_key()).__enter__()
+    plugin.close()
+    with plugin:
+        assert plugin.info().name == "SimEx"
+    plugin.close()
+    with pytest.raises(StreamUsageError, match="is closed"):
+        plugin.call("get_name")
+    with pytest.raises(StreamUsageError, match="has been entered before"):
+        plugin.__enter__()
+
+
+def test_it_can_be_used_where_an_event_loop_runs_already() -> None:
+    async def notebook() -> str:
+        with blocking.open_plugin(LEGACY.path) as plugin:
+            return plugin.info().name
+
+    assert asyncio.run(notebook()) == "SimEx"
+
+
+@BOTH_KINDS
+def test_the_manager_shares_one_stream_among_all_who_subscribe(portal: BlockingPortal, fixture: PluginFixture) -> None:
+    with opened(portal, Exchange(rate=200)) as exchange, blocking.StreamManager() as manager:
+        plugin = manager.register("simex", fixture.path, rewrite=rewrites(exchange), allow_private=True)
+        assert (manager.sources, plugin.name) == (("simex",), "simex")
+        with pytest.raises(SourceTakenError):
+            manager.register("simex", fixture.path)
+        with pytest.raises(UnknownSourceError):
+            manager.subscribe("ohlcv:nobody:BTC-USDT")
+        with manager.subscribe(candle_key()) as one, manager.subscribe(candle_key(), buffer=2_000) as two:
+            ones = [one.get(timeout=20) for _ in range(50)]
+            for item in two:
+                twos = [item, *(next(two) for _ in range(49))]
+                break
+            assert ones[-1].sequence in {item.sequence for item in twos}
+            (status,) = manager.status().plugins
+            assert len(status.streams[0].subscriptions) == 2
+            assert one.stats.delivered == 50
+            assert one.stream.state is StreamState.STREAMING
+            assert one.key == two.key == candle_key()
+        assert len(exchange.journal.connections) == 1
+        manager.unregister("simex")
+        assert manager.sources == ()
+    assert not guest_threads()
+
+
+def test_a_subscriber_that_is_too_slow_is_ended_after_its_last_item(portal: BlockingPortal) -> None:
+    with opened(portal, Exchange(rate=math.inf)) as exchange, blocking.StreamManager() as manager:
+        manager.register("simex", LEGACY.path, rewrite=rewrites(exchange), allow_private=True)
+        with manager.subscribe(candle_key(), buffer=10) as subscription:
+            numbers = [next(subscription).sequence]
+            end = time.monotonic() + 10
+            while subscription.stream.state is StreamState.STREAMING and time.monotonic() < end:
+                time.sleep(0.01)
+            with pytest.raises(SubscriberTooSlowError):
+                numbers.extend(item.sequence for item in subscription)
+            assert numbers == list(range(len(numbers)))
+            assert len(numbers) >= 10
+
+
+SCRIPT = """
+import sys
+import compat.blocking
+plugin, ws, http, leave = sys.argv[1:]
+rewrite = {"wss://stream.simex.example": ws, "https://api.simex.example": http}
+with compat.blocking.open_plugin(plugin, rewrite=rewrite, allow_private=True) as plugin:
+    with plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream:
+        for item in stream:
+            print(item.sequence, flush=True)
+            if leave == "raise":
+                raise SystemExit(3)
+"""
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("leave", ["interrupt", "raise"])
+def test_a_script_ends_at_once_when_it_is_interrupted_or_leaves(
+    portal: BlockingPortal, fixture: PluginFixture, leave: str
+) -> None:
+    with opened(portal, Exchange(rate=2)) as exchange:
+        script = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, fixture.path, exchange.ws_url, exchange.http_url, leave],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with script:
+            assert script.stdout is not None
+            assert script.stdout.readline() == b"0\n"
+            began = time.monotonic()
+            if leave == "interrupt":
+                time.sleep(0.1)  # it waits for the next item
+                script.send_signal(signal.SIGINT)
+            _, err = script.communicate(timeout=10)
+            assert time.monotonic() - began < 3
+            assert script.returncode == (3 if leave == "raise" else -signal.SIGINT)
+            assert err.decode().rstrip().endswith("" if leave == "raise" else "KeyboardInterrupt")
+            assert err.count(b"Traceback") == (0 if leave == "raise" else 1)
+        portal.call(exchange.wait_for_disconnect, 2.0)
