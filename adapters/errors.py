@@ -125,7 +125,7 @@ class StreamRejectedError(PluginError):
     def __init__(self, plugin: str, stream: str, reason: str) -> None:
         super().__init__(
             f"plugin {plugin!r} refused stream {stream}: {reason or 'no reason given'}",
-            remedy="Check the key's identifier and parameters, and the plugin's configuration",
+            remedy="Check the key's type, identifier and parameters, and the plugin's configuration",
         )
         self.plugin = plugin
         self.stream = stream
@@ -171,8 +171,8 @@ class ConnectFailedError(NetworkError):
         problem: What went wrong.
     """
 
-    def __init__(self, url: str, problem: str) -> None:
-        super().__init__(f"could not connect to {without_query(url)}: {problem}")
+    def __init__(self, url: str, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"could not connect to {without_query(url)}: {problem}", remedy=remedy)
         self.url = without_query(url)
         self.problem = problem
 

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -28,6 +28,7 @@ from adapters.runtime.hostcalls import Handler, Publication, bind, handlers_for,
 from adapters.runtime.kernel import probe_kernel
 from adapters.runtime.memory import KernelMemory
 from adapters.runtime.replies import decode_object
+from adapters.secrets import Redactor
 from adapters.settings import AdapterSettings
 from detectors.errors import CompatError, PluginError
 from detectors.module import FunctionType
@@ -49,15 +50,6 @@ def _refuse_publication(_: Publication) -> str:
 
 def _ignore(_: str) -> None:
     return None
-
-
-def _leaves(value: object) -> Iterator[str]:
-    """The texts and numbers in a configuration value, however deep, as texts."""
-    if isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _leaves(part)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
 
 
 @attrs.frozen
@@ -109,6 +101,8 @@ class PluginHost:
         self.name = name
         self.report = report
         self.settings = settings
+        self.redact = Redactor(settings.config)
+        """Takes every value of the plugin's configuration out of a text."""
         self.logger = settings.logger or logging.getLogger(f"compat.plugin.{name}")
         # Freeing a block that the guest has freed and allocated again would free someone else's data.
         self.reclaim = not any(item.module == KERNEL_NAMESPACE and item.name == "free" for item in report.imports)
@@ -117,13 +111,6 @@ class PluginHost:
         self._info: asyncio.Task[PluginInfo] | None = None
         self._shared: dict[str, LiveGuest] = {}
         self._shared_lock = asyncio.Lock()
-        self._secrets = sorted({text for text in _leaves(settings.config) if len(text) >= 4}, key=len, reverse=True)
-
-    def redact(self, text: str) -> str:
-        """``text`` without any value of the plugin's configuration."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; read once."""

@@ -44,7 +44,8 @@ from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
 from compat import blocking
-from compat.errors import SourceTakenError, SubscriberTooSlowError, UnknownSourceError
+from compat.configuration import read_config
+from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
 from compat.manager import StreamManager
 from compat.plugin import Plugin, open_plugin
 from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
@@ -62,6 +63,7 @@ __all__ = [
     "Backoff",
     "Candle",
     "CompatError",
+    "ConfigFileError",
     "ConfigurationError",
     "ConnectFailedError",
     "ConnectionLostError",
@@ -118,4 +120,5 @@ __all__ = [
     "inspect",
     "lingering_guests",
     "open_plugin",
+    "read_config",
 ]

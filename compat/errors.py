@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from detectors.errors import UsageError
 
-__all__ = ["SourceTakenError", "SubscriberTooSlowError", "UnknownSourceError"]
+__all__ = ["ConfigFileError", "SourceTakenError", "SubscriberTooSlowError", "UnknownSourceError"]
+
+
+class ConfigFileError(UsageError):
+    """A configuration file cannot be used.
+
+    Attributes:
+        path: The file.
+        problem: What is wrong; never a value.
+    """
+
+    def __init__(self, path: str, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"configuration file {path}: {problem}", remedy=remedy)
+        self.path = path
+        self.problem = problem
 
 
 class UnknownSourceError(UsageError, LookupError):
@@ -16,8 +30,8 @@ class UnknownSourceError(UsageError, LookupError):
     """
 
     def __init__(self, source: str, known: tuple[str, ...]) -> None:
-        names = ", ".join(known) or "none"
-        super().__init__(f"no plugin is registered as source {source!r}", remedy=f"Registered sources: {names}")
+        names = f"Registered are {', '.join(known)}" if known else "None is yet: call register() first"
+        super().__init__(f"no plugin is registered as source {source!r}", remedy=names)
         self.source = source
         self.known = known
 
@@ -44,7 +58,7 @@ class SubscriberTooSlowError(UsageError):
 
     def __init__(self, stream: str, buffer: int) -> None:
         super().__init__(
-            f"the subscription to {stream} fell more than {buffer} items behind and was ended",
+            f"the subscription to {stream} fell behind by more than {buffer} item{'s'[: buffer != 1]} and was ended",
             remedy="Take items faster, or subscribe with a larger buffer",
         )
         self.stream = stream

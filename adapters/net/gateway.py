@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.errors import ConnectFailedError
+from adapters.errors import ConnectFailedError, without_query
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, Socket
 from adapters.runtime.hostcalls import HttpReply
@@ -60,7 +60,11 @@ class Gateway:
             ConnectFailedError: It could not be opened.
         """
         target = await self._admit(url, _WEBSOCKET)
-        return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
+        try:
+            return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
+        except ConnectFailedError as error:
+            error.remedy = self._unused_rewrites(url, target) or error.remedy
+            raise
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request; redirects are answered as they are.
@@ -79,11 +83,11 @@ class Gateway:
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > _MAX_BODY:
-                        raise ConnectFailedError(url, f"the response is longer than {_MAX_BODY} bytes")
+                        raise ConnectFailedError(target, f"the response is longer than {_MAX_BODY} bytes")
         except (httpx.LocalProtocolError, ValueError, TypeError) as error:  # their texts show what may be a secret
-            raise ConnectFailedError(url, "its method or one of its headers cannot be sent") from error
+            raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ConnectFailedError(url, str(error) or type(error).__name__) from error
+            raise ConnectFailedError(target, str(error) or type(error).__name__) from error
         values: dict[str, list[str]] = {}
         for name, value in response.headers.multi_items():
             values.setdefault(name.title(), []).append(value)
@@ -97,10 +101,19 @@ class Gateway:
                 found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None, type=_socket.SOCK_STREAM)
             except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
                 problem = error.strerror if isinstance(error, OSError) else "it is not a host name"
-                raise ConnectFailedError(url, f"{parts.hostname} cannot be resolved: {problem}") from error
+                remedy = self._unused_rewrites(url, target) or "Check the host's name, and that this machine is online"
+                problem = f"{parts.hostname} cannot be resolved: {problem}"
+                raise ConnectFailedError(target, problem, remedy=remedy) from error
             for *_, address in found:
-                self._policy.check_address(self._plugin, url, str(address[0]))
+                self._policy.check_address(self._plugin, target, str(address[0]))
         return target
+
+    def _unused_rewrites(self, url: str, target: str) -> str:
+        """What to tell of an address that could not be reached, if there are rewrites and none was meant for it."""
+        if not self._policy.rewrites or target != url:
+            return ""
+        prefixes = ", ".join(without_query(prefix) for prefix, _ in self._policy.rewrites)
+        return f"No rewrite fits this address; there is one for {prefixes}"
 
     async def aclose(self) -> None:
         """Close the HTTP client."""

@@ -82,10 +82,11 @@ class WebSocketConnector:
                 max_size=self.max_message,
             )
         except Exception as error:
-            problem = _problem(error)
-            if problem is None:
+            found = _problem(error)
+            if found is None:
                 raise
-            raise ConnectFailedError(url, problem) from error
+            problem, remedy = found
+            raise ConnectFailedError(url, problem, remedy=remedy) from error
         return _WebSocket(url, connection)
 
 
@@ -129,28 +130,34 @@ def _closed(error: ConnectionClosed) -> str:
     return f"the other end closed it with code {error.rcvd.code}{reason}"
 
 
-def _problem(error: Exception) -> str | None:
-    """What went wrong while connecting, for people; ``None`` for an exception that is not the network's."""
-    for kind, words in _PROBLEMS:
+def _problem(error: Exception) -> tuple[str, str] | None:
+    """What went wrong while connecting and what helps; ``None`` for an exception that is not the network's."""
+    for kind, words, remedy in _PROBLEMS:
         if isinstance(error, kind):
-            return words(error)
+            return words(error), remedy
     return None
 
 
-_PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str]], ...] = (
-    (InvalidStatus, lambda error: f"the server answered with HTTP status {error.response.status_code}"),
-    (InvalidURI, lambda _: "the address is not a WebSocket URL"),
-    (InvalidHeader, lambda error: f"the header {error.name} is missing or unusable"),  # its value may be a secret
-    (InvalidHandshake, lambda error: f"the handshake failed: {error}"),
-    (InvalidProxy, lambda _: "the proxy in this process's environment is not usable"),
-    (ImportError, lambda _: "the proxy in this process's environment needs the package python-socks"),
-    (ssl.SSLCertVerificationError, lambda error: f"its certificate is not trusted: {error.verify_message}"),
-    (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}"),
-    (TimeoutError, lambda _: "no answer in time"),
-    (ConnectionRefusedError, lambda _: "connection refused"),
-    (ConnectionResetError, lambda _: "connection reset"),
-    (OSError, lambda error: error.strerror or str(error) or type(error).__name__),
-    (UnicodeError, lambda _: "the host is not a host name"),
-    (ValueError, str),  # a subprotocol or port that cannot be sent
-    (EOFError, lambda _: "the server closed the connection during the handshake"),
+_UNREACHABLE = "Check that it can be reached from here, or redirect the plugin to another address by a rewrite"
+_REFUSED = "Check the credentials in the plugin's configuration, and whether the exchange is in service"
+_TLS = "Trust its authority: WebSocketConnector(ssl=...), or SSL_CERT_FILE in the environment"
+_PROXY = "Correct the proxy in the environment, or exempt the host: no_proxy"
+
+_PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str], str], ...] = (
+    (InvalidStatus, lambda error: f"the server answered with HTTP status {error.response.status_code}", _REFUSED),
+    (InvalidURI, lambda _: "the address is not a WebSocket URL", ""),
+    # Its value may be a secret.
+    (InvalidHeader, lambda error: f"the header {error.name} is missing or unusable", ""),
+    (InvalidHandshake, lambda error: f"the handshake failed: {error}", ""),
+    (InvalidProxy, lambda _: "the proxy in this process's environment is not usable", _PROXY),
+    (ImportError, lambda _: "the proxy in this process's environment needs the package python-socks", _PROXY),
+    (ssl.SSLCertVerificationError, lambda error: f"its certificate is not trusted: {error.verify_message}", _TLS),
+    (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}", ""),
+    (TimeoutError, lambda _: "no answer in time", _UNREACHABLE),
+    (ConnectionRefusedError, lambda _: "connection refused", _UNREACHABLE),
+    (ConnectionResetError, lambda _: "connection reset", ""),
+    (OSError, lambda error: error.strerror or str(error) or type(error).__name__, _UNREACHABLE),
+    (UnicodeError, lambda _: "the host is not a host name", ""),
+    (ValueError, str, ""),  # a subprotocol or port that cannot be sent
+    (EOFError, lambda _: "the server closed the connection during the handshake", ""),
 )

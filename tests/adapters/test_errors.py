@@ -71,7 +71,7 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         {"plugin": "p", "stream": "a:b:c", "reason": ""},
         (
             "plugin 'p' refused stream a:b:c: no reason given. "
-            "Check the key's identifier and parameters, and the plugin's configuration"
+            "Check the key's type, identifier and parameters, and the plugin's configuration"
         ),
     ),
     (

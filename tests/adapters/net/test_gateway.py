@@ -289,3 +289,33 @@ async def test_headers_that_follow_from_the_request_are_the_hosts_own() -> None:
     assert f"host: 127.0.0.1:{port}\r\n".encode() in head
     assert b"x-own: 1\r\n" in head
     assert b"elsewhere" not in head
+
+
+async def test_an_address_that_cannot_be_reached_and_fits_no_rewrite_is_told_so() -> None:
+    rewrites = (
+        ("wss://stream.example?token=secret", "ws://127.0.0.1:1"),
+        ("https://api.example", "http://127.0.0.1:1"),
+    )
+    policy = NetworkPolicy(also="wss://*.example/*", allow_private=True, rewrites=rewrites)
+    with pytest.raises(ConnectFailedError) as caught:
+        await connect(gateway(policy, NoConnector()), "wss://feed.example/")
+    assert caught.value.remedy == (
+        "No rewrite fits this address; there is one for wss://stream.example, https://api.example"
+    )
+    with pytest.raises(ConnectFailedError) as caught:
+        await connect(gateway(policy, NoConnector()), "wss://stream.example?token=secret")
+    assert caught.value.remedy == ""
+    assert caught.value.url == "ws://127.0.0.1:1"
+
+
+async def test_a_name_that_cannot_be_resolved_and_fits_no_rewrite_is_told_so() -> None:
+    policy = NetworkPolicy(also="wss://*.invalid/*", rewrites=(("wss://other.example", "ws://127.0.0.1:1"),))
+    with pytest.raises(ConnectFailedError, match=r"feed\.invalid cannot be resolved") as caught:
+        await connect(gateway(policy, NoConnector()), "wss://feed.invalid/")
+    assert caught.value.remedy == "No rewrite fits this address; there is one for wss://other.example"
+
+
+async def test_a_private_address_is_denied_under_the_name_that_leads_to_it() -> None:
+    policy = NetworkPolicy(also="wss://api.example/*", rewrites=(("wss://api.example", "ws://127.0.0.1:1"),))
+    with pytest.raises(NetworkDeniedError, match=r"may not reach ws://127\.0\.0\.1:1/: 127\.0\.0\.1 is a loopback"):
+        await connect(gateway(policy, NoConnector()), "wss://api.example/")

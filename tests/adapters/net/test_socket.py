@@ -309,7 +309,7 @@ async def test_an_exception_that_is_not_the_networks_passes() -> None:
 def test_every_error_of_the_system_has_words(error: Exception, words: str) -> None:
     problem = _problem(error)
     assert problem is not None
-    assert problem.startswith(words)
+    assert problem[0].startswith(words)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Keeping configuration values out of what people read. Nothing in a configuration is known not to be a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["Redactor"]
+
+_SHORTEST = 4  # characters; shorter values would make nonsense of every text
+
+
+class Redactor:
+    """Replaces every value of a configuration in a text by ``***``.
+
+    Args:
+        config: Texts and numbers in it, however deep, are taken for secrets; names are not.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        texts = {text for text in _leaves(config) if len(text) >= _SHORTEST}
+        self._secrets = sorted(texts, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """``text`` without any of them."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(part)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
