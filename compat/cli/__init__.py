@@ -9,38 +9,57 @@ import sys
 
 import click
 
+from compat.cli.call import call
+from compat.cli.command import Session, tell
+from compat.cli.completion import completion
 from compat.cli.demo import demo
+from compat.cli.info import info
 from compat.cli.inspect import inspect
 from compat.cli.run import run
-from detectors.errors import CompatError
+from compat.cli.simulate import simulate
 
 __all__ = ["cli", "main"]
 
+_EPILOG = """
+\b
+Try it:
+  plugin-compat demo
+  plugin-compat inspect PLUGIN.wasm
+  plugin-compat run PLUGIN.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m'
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+Data goes to stdout, everything else to stderr. Exit codes: 0 fine, 1 the plugin or the run has a problem, 2 wrong
+usage, 130 interrupted.
+"""
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="plugin-compat")
 def cli() -> None:
-    """Run legacy and generic datasource plugins through one interface."""
+    """Run legacy and generic WebAssembly datasource plugins through one interface."""
 
 
-cli.add_command(inspect)
-cli.add_command(run)
-cli.add_command(demo)
+for _command in (demo, inspect, info, run, call, simulate, completion):
+    cli.add_command(_command)
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    session = Session()
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="plugin-compat", standalone_mode=False, obj=session)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except CompatError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
-        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - it is told, and shown with --debug
+        sys.exit(tell(error, session))
     sys.exit(code if isinstance(code, int) else 0)

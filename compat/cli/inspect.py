@@ -7,45 +7,54 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
+from compat.cli.command import Command
+from compat.cli.output import print_reports, wrapped
+from compat.cli.parameters import FILE, format_option
+from compat.cli.progress import waiting
+from detectors.diagnostics import Severity
 from detectors.report import ModuleReport
 from detectors.report import inspect as inspect_module
 from detectors.rules import KERNEL_NAMESPACE, NAMESPACES, WASI_NAMESPACE
 
 __all__ = ["describe", "inspect"]
 
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print.")
+
+@click.command(cls=Command, short_help="Say what modules are, without running them.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
+@format_option
 def inspect(files: tuple[Path, ...], style: str) -> int:
     """Say what each FILE is: its kind and dialect, what led to that, and what is wrong with it.
 
     Nothing is ever run. Exits with 1 if any file has an error.
+
+    \b
+    Examples:
+      plugin-compat inspect woox.wasm
+      plugin-compat inspect plugins/*.wasm --format ndjson | jq -r 'select(.runnable | not) | .path'
     """
-    reports = [inspect_module(path) for path in files]
-    if style == "json":
-        document = {"schemaVersion": 1, "reports": [report.to_dict() for report in reports]}
-        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-    else:
-        click.echo("\n\n".join("\n".join(describe(report)) for report in reports))
+    with waiting(f"inspecting {len(files)} files"):
+        reports = [inspect_module(path) for path in files]
+    print_reports(style, "reports", reports, ModuleReport.to_dict, describe)
     return 1 if any(report.errors for report in reports) else 0
 
 
 def describe(report: ModuleReport) -> Iterator[str]:
     """A report as lines for people."""
     kind = f"{report.kind} ({report.dialect} dialect)" if report.dialect else str(report.kind)
-    yield f"{report.path}: {kind}"
+    yield f"{report.path}: {click.style(kind, bold=True)}"
     yield f"  because it {report.reason}" if report.offers else f"  {report.reason}"
     toolchain = f", built by {report.toolchain.name} {report.toolchain.version}".rstrip() if report.toolchain else ""
     yield f"  {report.size:,} bytes{toolchain}, sha256 {report.sha256}"
     if report.exports:
-        yield f"  exports  {', '.join(item.name for item in report.exports)}"
+        yield wrapped("exports", (item.name for item in report.exports))
     if report.imports:
-        yield f"  imports  {', '.join(_import_groups(report))}"
+        yield wrapped("imports", _import_groups(report))
     for found in report.diagnostics:
-        yield f"  {found.severity}: {found.slug}: {found.subject}: {found.message}"
+        severity = click.style(str(found.severity), fg=_COLOURS[found.severity], bold=True)
+        yield f"  {severity}: {found.slug}: {found.subject}: {found.message}"
         if found.remedy:
             yield f"    {found.remedy}"
 

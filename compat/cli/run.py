@@ -3,116 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+import attrs
 import click
 import msgspec
 
 from adapters.contract import EventKind, Stream, StreamData, StreamKey
-from adapters.errors import KeyFormatError
-from adapters.net.policy import parse_rewrite
 from adapters.times import rfc3339
-from compat.plugin import open_plugin
+from compat.cli.command import Command
+from compat.cli.parameters import KEY, Open, format_option, opens_plugin
+from compat.cli.progress import waiting
 
 __all__ = ["run"]
 
 
-class _Key(click.ParamType[StreamKey]):
-    name = "KEY"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StreamKey:
-        try:
-            return StreamKey.parse(str(value))
-        except KeyFormatError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Pair(click.ParamType[tuple[str, str]]):
-    """``NAME=VALUE``."""
-
-    name = "NAME=VALUE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        name, equals, rest = str(value).partition("=")
-        if not equals or not name:
-            # The value may be a secret typed in the wrong place: it is not repeated.
-            self.fail("it is not of the form NAME=VALUE", param, ctx)
-        return name, rest
-
-
-class _Rewrite(click.ParamType[tuple[str, str]]):
-    name = "FROM=TO"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        try:
-            return parse_rewrite(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-@click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("key", type=_Key())
-@click.option("--config", type=_Pair(), multiple=True, help="A configuration value; can be given several times.")
+@click.command(cls=Command, short_help="Stream from a plugin to stdout.")
+@opens_plugin
+@click.argument("key", type=KEY)
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many items; without it, run until Ctrl-C.")
-@click.option("--rewrite", type=_Rewrite(), multiple=True, help="Replace a URL prefix, to use another host.")
-@click.option("--allow-private", is_flag=True, help="Let the plugin reach loopback and private addresses.")
-@click.option("--format", "style", type=click.Choice(["text", "ndjson"]), default="text", help="How to print items.")
-def run(  # noqa: PLR0917 - click passes parameters by name
-    file: Path,
-    key: StreamKey,
-    config: tuple[tuple[str, str], ...],
-    count: int | None,
-    rewrite: tuple[tuple[str, str], ...],
-    allow_private: bool,
-    style: str,
-) -> int:
+@format_option
+def run(open_: Open, key: StreamKey, count: int | None, style: str) -> int:
     """Stream KEY from the plugin FILE.
 
-    KEY has the form type:source:identifier?name=value, for example 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m'. The plugin
-    reaches the addresses that it declares and no others. Events (gaps, reconnects, ...) are told on stderr.
+    KEY has the form type:source:identifier?name=value&name=value; 'info FILE' tells which types there are, and the
+    source is a name of your choice. Quote it for the shell. The plugin reaches the addresses that it declares and no
+    others. Events (gaps, reconnects, ...) are told on stderr.
+
+    \b
+    Examples:
+      plugin-compat run woox.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m' --count 10
+      plugin-compat run woox.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m' --config-file woox.toml --format ndjson
+      plugin-compat run woox.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m' \\
+          --rewrite wss://wss.woox.io=ws://127.0.0.1:8080 --allow-private
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
-    write = _FORMATS[style]
 
     async def stream_items() -> None:
-        async with (
-            open_plugin(
-                file, config=dict(config) or None, rewrite=dict(rewrite) or None, allow_private=allow_private
-            ) as plugin,
-            plugin.stream(key) as stream,
-        ):
-            telling = asyncio.create_task(_tell(stream))
-            try:
-                await _write_items(stream, write, count)
-            finally:
-                telling.cancel()
+        with waiting(f"waiting for the first item of {key}") as begun:
+            async with open_() as plugin, plugin.stream(key) as stream:
+                telling = asyncio.create_task(_tell(stream))
+                try:
+                    await _write_items(stream, _FORMATS[style], count, begun)
+                finally:
+                    telling.cancel()
 
-    try:
-        asyncio.run(stream_items())
-    except BrokenPipeError:
-        # Whoever read the items has seen enough; keep the interpreter from flushing into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    asyncio.run(stream_items())
     return 0
 
 
-async def _write_items(stream: Stream, write: Callable[[StreamData], bytes], count: int | None) -> None:
+async def _write_items(stream: Stream, layout: _Layout, count: int | None, begun: Callable[[], None]) -> None:
     output = sys.stdout.buffer
-    left = count
-    async for item in stream:
-        output.write(write(item))
-        # A reader sees an item at once; a flood is written in larger pieces.
-        if not stream.stats.buffered:
-            output.flush()
-        if left is not None:
-            left -= 1
-            if not left:
+    output.write(layout.begin)
+    written = 0
+    try:
+        async for item in stream:
+            begun()
+            output.write((layout.between if written else b"") + layout.item(item))
+            written += 1
+            # A reader sees an item at once; a flood is written in larger pieces.
+            if not stream.stats.buffered:
+                output.flush()
+            if written == count:
                 break
-    output.flush()
+    finally:
+        output.write(layout.end)
+        output.flush()
 
 
 async def _tell(stream: Stream) -> None:
@@ -125,7 +81,7 @@ def _text(item: StreamData) -> bytes:
     return b"%s %s %s\n" % (rfc3339(item.timestamp).encode(), str(item.key).encode(), _in_one_line(item.data))
 
 
-def _ndjson(item: StreamData) -> bytes:
+def _json(item: StreamData) -> bytes:
     fields = {
         "key": str(item.key),
         "timestamp": item.timestamp,
@@ -133,7 +89,11 @@ def _ndjson(item: StreamData) -> bytes:
         "sequence": item.sequence,
         "data": msgspec.Raw(_in_one_line(item.data)),
     }
-    return msgspec.json.encode(fields) + b"\n"
+    return msgspec.json.encode(fields)
+
+
+def _ndjson(item: StreamData) -> bytes:
+    return _json(item) + b"\n"
 
 
 def _in_one_line(data: bytes) -> bytes:
@@ -141,4 +101,19 @@ def _in_one_line(data: bytes) -> bytes:
     return msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
 
 
-_FORMATS: dict[str, Callable[[StreamData], bytes]] = {"text": _text, "ndjson": _ndjson}
+@attrs.frozen
+class _Layout:
+    """How items are written, and what stands around them."""
+
+    item: Callable[[StreamData], bytes]
+    begin: bytes = b""
+    between: bytes = b""
+    end: bytes = b""
+
+
+_FORMATS = {
+    "text": _Layout(_text),
+    "ndjson": _Layout(_ndjson),
+    # One document, whole however the run ends.
+    "json": _Layout(lambda item: b"\n" + _json(item), b'{"schemaVersion":1,"items":[', b",", b"\n]}\n"),
+}

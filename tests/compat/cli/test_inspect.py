@@ -111,6 +111,13 @@ def test_json_is_one_document_with_every_report(command: Command, paths: tuple[P
     assert outcome.err == ""
 
 
+def test_ndjson_is_one_report_a_line(command: Command) -> None:
+    outcome = command("inspect", "--format", "ndjson", FIXTURES[0].path, MISBUILT)
+    reports = [json.loads(line) for line in outcome.out.splitlines()]
+    assert reports == [{"schemaVersion": 1, **inspect(path).to_dict()} for path in (FIXTURES[0].path, MISBUILT)]
+    assert (outcome.code, outcome.err) == (1, "")
+
+
 def test_a_file_that_cannot_be_read_is_an_error_without_a_traceback(command: Command) -> None:
     outcome = command("inspect", "/proc/self/mem")
     assert outcome.code == 1

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import importlib.metadata
+import os
+import re
 import runpy
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
+import wasmtime
 
-from tests.support.plugins import FIXTURES
+from compat.cli import cli
+from compat.demo.exchange import Exchange
+from tests.support.plugins import FIXTURES, MISBUILT
+from tests.support.simex import rewrites
+from tests.support.terminal import on_a_terminal
 
 if TYPE_CHECKING:
     from tests.compat.cli.conftest import Command, Start
@@ -43,51 +54,140 @@ def test_running_the_module_is_running_the_command(
     with pytest.raises(SystemExit) as stop:
         runpy.run_module("compat", run_name="__main__")
     assert stop.value.code == 0
-    assert "Run legacy and generic datasource plugins" in capsys.readouterr().out
+    assert "Run legacy and generic WebAssembly datasource plugins" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("run", "-h"), ("inspect", "-h"), ("demo", "-h")])
-def test_help_goes_to_stdout(command: Command, arguments: tuple[str, ...]) -> None:
-    outcome = command(*arguments)
+@pytest.mark.parametrize("arguments", [(), *((name,) for name in cli.commands)], ids=" ".join)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_goes_to_stdout(command: Command, arguments: tuple[str, ...], option: str) -> None:
+    outcome = command(*arguments, option)
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(b"Usage: ")
+    assert outcome.out.startswith(" ".join(["Usage: plugin-compat", *arguments, "["]).encode())
+
+
+def test_the_commands_are_listed_in_the_order_in_which_they_are_needed(command: Command) -> None:
+    listed = command("--help").out.decode().partition("Commands:\n")[2].partition("\n\n")[0]
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert names == ["demo", "inspect", "info", "run", "call", "simulate", "completion"]
+    assert all(len(line.split()) > 3 for line in listed.splitlines())
+    assert "..." not in listed
+
+
+def test_every_option_of_every_command_has_a_help_text() -> None:
+    for name, found in cli.commands.items():
+        for parameter in found.params:
+            assert isinstance(parameter, click.Argument) or parameter.help, f"{name} {parameter.name}"
+
+
+WRONG_USAGE = [
+    (("stream",), "No such command 'stream'.", "See 'plugin-compat --help'"),
+    (("--verbose",), "No such option '--verbose'.", "See 'plugin-compat --help'"),
+    (("inspect",), "Missing argument 'FILE...'.", "See 'plugin-compat inspect --help'"),
+    (("inspect", "missing.wasm"), "'missing.wasm' does not exist.", "Check the path"),
+    (("inspect", PLUGIN.with_name("legcy.wasm")), "does not exist.", f"Did you mean '{PLUGIN}'?"),
+    (("inspect", PLUGIN.parent), "is a folder.", "Name a file in it: generic.wasm, legacy.wasm"),
+    (("inspect", Path(__file__).parent), "is a folder.", "Name a .wasm file"),
+    (("inspect", "no/such/folder/x.wasm"), "does not exist.", "The folder 'no/such/folder' does not exist either"),
+    (("inspect", PLUGIN, "missing.wasm"), "'missing.wasm' does not exist.", "Check the path"),
+    (("inspect", PLUGIN, "--format", "xml"), "'xml' is not one of 'text', 'json', 'ndjson'.", "See"),
+    (("info",), "Missing argument 'FILE...'.", "See 'plugin-compat info --help'"),
+    (("run", PLUGIN), "Missing argument 'KEY'.", "See 'plugin-compat run --help'"),
+    (("run", "missing.wasm", KEY), "'missing.wasm' does not exist.", "Check the path"),
+    (("run", KEY, PLUGIN), "does not exist.", "the file comes first, then the key"),
+    (("run", PLUGIN, PLUGIN), "it needs three parts", "the plugin's file comes first, then the key"),
+    (("run", PLUGIN, "ohlcv:simex"), "it needs three parts separated by colons.", "such as 'ohlcv:woox:PERP_BTC_USDT"),
+    (("run", PLUGIN, "ohlcv:simex:BTC?timeframe"), "has no value.", "Write type:source:identifier?name=value"),
+    (("run", PLUGIN, KEY, "--count", "0"), "x>=1", "See 'plugin-compat run --help'"),
+    (("run", PLUGIN, KEY, "--count", "many"), "'many' is not a valid integer range.", "See"),
+    (("run", PLUGIN, KEY, "--format", "xml"), "'xml' is not one of 'text', 'json', 'ndjson'.", "See"),
+    (("run", PLUGIN, KEY, "--rewrite", "wss://a.example"), "FROM=TO with two URL prefixes, like wss://a", "See"),
+    (("run", PLUGIN, KEY, "--rewrite", "a.example=ws://127.0.0.1:1"), "FROM=TO", "See"),
+    (("run", PLUGIN, KEY, "--config", "api_key"), "NAME=VALUE", "See 'plugin-compat run --help'"),
+    (("run", PLUGIN, KEY, "--config-file", "missing.toml"), "'missing.toml' does not exist.", "Check the path"),
+    (("run", PLUGIN, KEY, "--everything"), "No such option '--everything'.", "See 'plugin-compat run --help'"),
+    (("run", PLUGIN, KEY, KEY), "Got unexpected extra argument", "See 'plugin-compat run --help'"),
+    (("call", PLUGIN), "Missing argument 'EXPORT'.", "See 'plugin-compat call --help'"),
+    (("call", PLUGIN, "get_name", "{symbol:1}"), "it is no JSON.", "Quote it for the shell"),
+    (("call", PLUGIN, "get_name", "@missing.json"), "'missing.json': No such file", "@ is followed by a file's path"),
+    (("call", PLUGIN, "get_name", "--timeout", "0"), "0.0 is not in the range x>0.", "See"),
+    (("simulate", "--port", "70000"), "70000 is not in the range", "See 'plugin-compat simulate --help'"),
+    (("completion", "tcsh"), "'tcsh' is not one of 'bash', 'zsh', 'fish'.", "See"),
+    (("demo", "--seed", "x"), "'x' is not a valid integer.", "See 'plugin-compat demo --help'"),
+]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        ((), "Commands:"),
-        (("stream",), "No such command 'stream'"),
-        (("--verbose",), "--verbose"),
-        (("inspect",), "Missing argument 'FILES...'"),
-        (("inspect", "missing.wasm"), "'missing.wasm' does not exist"),
-        (("inspect", PLUGIN.parent), "is a directory"),
-        (("inspect", PLUGIN, "missing.wasm"), "'missing.wasm' does not exist"),
-        (("inspect", PLUGIN, "--format", "xml"), "'text', 'json'"),
-        (("run", PLUGIN), "Missing argument 'KEY'"),
-        (("run", "missing.wasm", KEY), "'missing.wasm' does not exist"),
-        (("run", PLUGIN, "ohlcv:simex"), "The form is type:source:identifier?name=value"),
-        (("run", PLUGIN, "ohlcv:simex:BTC?timeframe"), "has no value"),
-        (("run", PLUGIN, KEY, "--count", "0"), "x>=1"),
-        (("run", PLUGIN, KEY, "--count", "many"), "'many' is not a valid integer"),
-        (("run", PLUGIN, KEY, "--format", "json"), "'text', 'ndjson'"),
-        (("run", PLUGIN, KEY, "--rewrite", "wss://a.example"), "FROM=TO"),
-        (("run", PLUGIN, KEY, "--rewrite", "a.example=ws://127.0.0.1:1"), "FROM=TO"),
-        (("run", PLUGIN, KEY, "--config", "api_key"), "NAME=VALUE"),
-        (("run", PLUGIN, KEY, "--everything"), "--everything"),
-        (("demo", "--candles", "0"), "1<=x<=10000"),
-        (("demo", "--seed", "x"), "'x' is not a valid integer"),
-    ],
-    ids=lambda value: " ".join(Path(str(part)).name for part in value) if isinstance(value, tuple) else "",
+    ("arguments", "problem", "hint"),
+    WRONG_USAGE,
+    ids=[" ".join(Path(str(part)).name for part in arguments) for arguments, _, _ in WRONG_USAGE],
 )
-def test_wrong_usage_says_what_is_wrong_and_exits_with_2(
-    command: Command, arguments: tuple[object, ...], hint: str
+def test_wrong_usage_is_told_in_two_lines_what_and_what_to_do(
+    command: Command, arguments: tuple[object, ...], problem: str, hint: str
 ) -> None:
     outcome = command(*arguments)
-    assert outcome.code == 2
-    assert outcome.out == b""
-    assert outcome.err.startswith("Usage: ")
-    assert hint in " ".join(outcome.err.split())
+    assert (outcome.code, outcome.out) == (2, b"")
+    what, remedy = outcome.err.splitlines()
+    assert what.startswith("error: ")
+    assert problem in what
+    assert remedy.startswith("  ")
+    assert hint in remedy
+
+
+def test_without_a_command_the_help_is_shown(command: Command) -> None:
+    outcome = command()
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert "Commands:" in outcome.err
+
+
+OTHER_FILES = {
+    "a text": (b"hello\n", "not-wasm"),
+    "a web page": (b"<!doctype html><html>404</html>", "html"),
+    "the text format": (b"(module)", "text-format"),
+    "gzip": (gzip.compress(b"x"), "compressed"),
+    "nothing": (b"", "not-wasm"),
+    "half a plugin": (PLUGIN.read_bytes()[:100_000], "truncated"),
+    "a component": (b"\0asm\x0d\0\x01\0", "component"),
+    "a plugin of another system": (
+        wasmtime.wat2wasm('(module (import "wbg" "__wbindgen_throw" (func (param i32 i32))) (func (export "greet")))'),
+        "no-interface",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "slug"), OTHER_FILES.values(), ids=OTHER_FILES)
+@pytest.mark.parametrize("verb", [("run", "{}", KEY), ("call", "{}", "meta"), ("info", "{}")], ids=lambda verb: verb[0])
+def test_what_is_no_plugin_is_told_in_two_lines_what_it_is_and_what_to_do(
+    command: Command, tmp_path: Path, verb: tuple[str, ...], data: bytes, slug: str
+) -> None:
+    path = tmp_path / "plugin.wasm"
+    path.write_bytes(data)
+    outcome = command(*(part.format(path) for part in verb))
+    assert (outcome.code, outcome.out) == (1, b"")
+    what, remedy = outcome.err.splitlines()
+    assert what.startswith(f"error: {path}: {slug}: ")
+    assert remedy.startswith("  ")
+    assert len(remedy) > 15
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(
+    ("folder_mode", "problem", "hint"),
+    [(0o755, "cannot be read: permission denied.", "Allow it: chmod +r "), (0o700, "may not be entered.", "Copy it")],
+)
+def test_a_file_that_may_not_be_read_is_told_with_the_remedy(folder_mode: int, problem: str, hint: str) -> None:
+    nobody = "import os; from compat.cli import main; os.setuid(65534); main()"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "plugin.wasm")
+        path.write_bytes(PLUGIN.read_bytes())
+        path.chmod(0o600)
+        Path(folder).chmod(folder_mode)
+        finished = subprocess.run(
+            [sys.executable, "-c", nobody, "inspect", path], capture_output=True, text=True, check=False
+        )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    what, remedy = finished.stderr.splitlines()
+    assert problem in what
+    assert hint in remedy
 
 
 @pytest.mark.parametrize("text", ["correct-horse", "=correct-horse"])
@@ -105,10 +205,83 @@ async def test_wrong_usage_of_the_real_command_shows_no_traceback(start: Start) 
     assert b"Traceback" not in err
 
 
-def test_an_interruption_exits_with_130(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr(sys.modules["compat.cli.run"], "open_plugin", interrupted)
+    monkeypatch.setattr(sys.modules["compat.cli.parameters"], "open_plugin", fail)
+
+
+def test_an_interruption_exits_with_130(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, KeyboardInterrupt())
     outcome = command("run", PLUGIN, KEY)
     assert (outcome.code, outcome.out, outcome.err.strip()) == (130, b"", "")
+
+
+def test_an_error_of_the_system_names_the_file(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, OSError(28, "No space left on device", "/tmp/x"))
+    outcome = command("run", PLUGIN, KEY)
+    assert (outcome.code, outcome.err) == (1, "error: /tmp/x: No space left on device\n")
+
+
+def test_a_defect_is_told_as_one_without_a_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, RuntimeError("something\nodd about correct-horse"))
+    outcome = command("run", PLUGIN, KEY, "--config", "api_key=correct-horse")
+    assert (outcome.code, outcome.out) == (1, b"")
+    what, remedy = outcome.err.splitlines()
+    assert what == "error: unexpected RuntimeError: something odd about ***"
+    assert "--debug" in remedy
+
+
+def test_debug_shows_the_traceback_without_secrets(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, RuntimeError("something odd about correct-horse"))
+    outcome = command("run", PLUGIN, KEY, "--config", "api_key=correct-horse", "--debug")
+    assert outcome.code == 1
+    assert outcome.err.startswith("Traceback (most recent call last):\n")
+    assert "RuntimeError: something odd about ***" in outcome.err
+    assert "horse" not in outcome.err
+
+
+async def test_debug_shows_what_the_library_logs_and_nothing_of_other_libraries(start: Start) -> None:
+    async with Exchange(mode="replay", limit=1) as exchange:
+        options = [part for pair in rewrites(exchange).items() for part in ("--rewrite", "=".join(pair))]
+        secret = ("--config", "api_key=correct-horse")
+        process = await start("run", PLUGIN, KEY, *options, "--allow-private", "--count", 1, "--debug", *secret)
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    assert f"compat.plugin.legacy: stream {KEY}, item 0: starting" in err.decode()
+    assert all(line.startswith("compat.") for line in err.decode().splitlines())
+    assert b"horse" not in err
+
+
+@pytest.mark.parametrize("arguments", [("inspect", *[PLUGIN] * 300), ("info", PLUGIN), ("call", PLUGIN, "get_name")])
+async def test_a_reader_that_has_gone_is_no_failure(start: Start, arguments: tuple[object, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await start(*arguments, stdout=writing)
+    os.close(writing)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
+SEEN = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    code, shown = on_a_terminal("inspect", MISBUILT)
+    assert code == 1
+    assert SEEN.search(shown)
+    assert "error: go-command-module" in SEEN.sub("", shown)
+    code, shown = on_a_terminal("inspect", MISBUILT, NO_COLOR="1")
+    assert (code, SEEN.search(shown)) == (1, None)
+    _, shown = on_a_terminal("inspect", "missing.wasm")
+    assert SEEN.search(shown)
+    _, shown = on_a_terminal("inspect", "missing.wasm", NO_COLOR="1")
+    assert not SEEN.search(shown)
+
+
+def test_lists_are_broken_to_the_width_of_a_terminal() -> None:
+    _, shown = on_a_terminal("inspect", PLUGIN, columns=60)
+    lines = [line for line in SEEN.sub("", shown).splitlines() if line.startswith((" " * 11, "  exports"))]
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 60

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -74,6 +75,70 @@ async def test_ndjson_is_one_exact_json_object_a_line(command: Command, fixture:
     assert [item.sequence for item in items] == list(range(7))
     assert {(str(item.key), item.data_type) for item in items} == {(KEY, "ohlcv")}
     assert [item.timestamp for item in items] == sorted(item.timestamp for item in items)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_json_is_one_document(command: Command, count: int) -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=3) as exchange:
+        outcome = await run(command, exchange, LEGACY, "--allow-private", "--count", count, "--format", "json")
+    assert (outcome.code, outcome.err) == (0, "")
+    document = json.loads(outcome.out)
+    assert (document["schemaVersion"], len(document["items"])) == (1, count)
+    assert [list(item) for item in document["items"]] == [["key", "timestamp", "dataType", "sequence", "data"]] * count
+
+
+async def test_json_is_whole_even_if_the_run_fails_or_is_interrupted(command: Command, start: Start) -> None:
+    async with Exchange(rate=100) as exchange:
+        outcome = await run(command, exchange, LEGACY, "--format", "json")
+        assert (outcome.code, json.loads(outcome.out)) == (1, {"schemaVersion": 1, "items": []})
+        process = await start("run", LEGACY.path, KEY, *redirected(exchange), "--allow-private", "--format", "json")
+        await until(lambda: exchange.journal.klines > 3, "candles are sent", within=20)
+        process.send_signal(signal.SIGINT)
+        code, out, _ = await result(process, within=5)
+    assert code == 130
+    assert "items" in json.loads(out)
+
+
+async def test_a_configuration_file_is_read_and_single_values_go_before_it(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "simex.toml"
+    path.write_text('api_key = { env = "SIMEX_KEY" }\npassphrase = "staple"\n')
+    monkeypatch.setenv("SIMEX_KEY", "correct-horse")
+    options = ("--allow-private", "--count", 1, "--config-file", path)
+    for extra, sent in (((), "correct-horse"), (("--config", "api_key=battery"), "battery")):
+        async with Exchange(mode="replay", limit=1) as exchange:
+            outcome = await run(command, exchange, LEGACY, *options, *extra)
+        assert outcome.code == 0
+        assert dict(exchange.journal.connections[0].headers)["X-Api-Key"] == sent
+        assert not any(word in outcome.out.decode() + outcome.err for word in ("horse", "battery", "staple"))
+
+
+def test_a_configuration_file_that_refers_to_nothing_is_told(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "simex.toml"
+    path.write_text('api_key = { env = "SIMEX_KEY_THAT_IS_NOT_SET" }')
+    outcome = command("run", LEGACY.path, KEY, "--config-file", path)
+    assert (outcome.code, outcome.out) == (1, b"")
+    what, remedy = outcome.err.splitlines()
+    assert what.startswith(f"error: configuration file {path}: api_key comes from the environment variable SIMEX_KEY_")
+    assert remedy == "  Set SIMEX_KEY_THAT_IS_NOT_SET"
+
+
+def test_a_kind_that_the_plugin_is_not_is_told_with_those_that_it_is(command: Command) -> None:
+    outcome = command("run", LEGACY.path, KEY, "--kind", "generic")
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.splitlines() == [
+        "error: plugin 'legacy' cannot run as generic: it offers legacy",
+        "  Choose one of legacy",
+    ]
+
+
+def test_a_rewrite_that_fits_nothing_is_told(command: Command) -> None:
+    outcome = command("run", LEGACY.path, KEY, "--rewrite", "wss://stream.semix.example=ws://127.0.0.1:1")
+    assert outcome.code == 1
+    what, remedy = outcome.err.splitlines()
+    assert what.startswith("error: could not connect to wss://stream.simex.example/ws: stream.simex.example cannot be")
+    assert remedy == "  No rewrite fits this address; there is one for wss://stream.semix.example"
 
 
 SEVERAL_LINES = (b'{\n  "close": 1.50,\r\n  "note": "a\\nb"\n}', b"[1,\r2.50]")
@@ -145,8 +210,9 @@ async def test_a_private_address_is_refused_with_the_remedy(command: Command, fi
         assert not exchange.journal.connections
     assert (outcome.code, outcome.out) == (1, b"")
     assert outcome.err.startswith("error: ")
-    assert "--allow-private" in outcome.err
-    assert len(outcome.err.splitlines()) == 1
+    what, remedy = outcome.err.splitlines()
+    assert exchange.ws_url in what
+    assert "--allow-private" in remedy
 
 
 @BOTH_KINDS

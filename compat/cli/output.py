@@ -1,0 +1,56 @@
+"""Reports as a command prints them: for people, as one JSON document, or as one JSON value a line."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+__all__ = ["print_reports", "wrapped"]
+
+T = TypeVar("T")
+
+_LABEL = 9  # columns
+_WIDEST = 120  # columns
+
+
+def print_reports(
+    style: str,
+    name: str,
+    reports: Sequence[T],
+    to_dict: Callable[[T], dict[str, Any]],
+    describe: Callable[[T], Iterable[str]],
+) -> None:
+    """Print reports in the style asked for.
+
+    Args:
+        style: ``text``, ``json`` or ``ndjson``.
+        name: What the list of them is called in the JSON document.
+        reports: What to print.
+        to_dict: One as plain values.
+        describe: One as lines for people.
+    """
+    if style == "text":
+        click.echo("\n\n".join("\n".join(describe(report)) for report in reports))
+    elif style == "json":
+        document = {"schemaVersion": 1, name: [to_dict(report) for report in reports]}
+        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+    else:
+        for report in reports:
+            click.echo(msgspec.json.encode({"schemaVersion": 1, **to_dict(report)}).decode())
+
+
+def wrapped(label: str, items: Iterable[str]) -> str:
+    """A label and a list behind it; on a terminal broken into aligned lines, elsewhere one line."""
+    text = f"  {label:<{_LABEL}}{', '.join(items)}"
+    if not sys.stdout.isatty():
+        return text
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    return textwrap.fill(
+        text, width, subsequent_indent=" " * (_LABEL + 2), break_long_words=False, break_on_hyphens=False
+    )

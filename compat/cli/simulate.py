@@ -1,0 +1,62 @@
+"""``plugin-compat simulate``: the demo's exchange as a server, to try plugins and commands against."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+from pathlib import Path
+
+import click
+
+from compat.cli.command import Command
+from compat.demo.exchange import Exchange
+
+__all__ = ["simulate"]
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
+
+
+@click.command(cls=Command, short_help="Serve a simulated exchange to try plugins on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="The port to listen on; by default a free one.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Candles a second."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated market.")
+@click.option(
+    "--drop-every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Drop all connections so often.",
+)
+def simulate(port: int, rate: float, seed: int, drop_every: float | None) -> int:
+    """Serve a simulated exchange on loopback until Ctrl-C, and print commands to try on it.
+
+    The two plugins of the demo come with plugin-compat; they trade on this exchange.
+    """
+
+    async def serve() -> None:
+        async with Exchange(seed=seed, rate=rate, port=port) as exchange:
+            click.echo("\n".join(_welcome(exchange)))
+            while True:
+                await asyncio.sleep(drop_every or 3_600)
+                if drop_every is not None:
+                    await exchange.drop_all()
+                    click.echo(f"dropped all connections, as every {drop_every:g} s", err=True)
+
+    asyncio.run(serve())
+    return 0
+
+
+def _welcome(exchange: Exchange) -> list[str]:
+    plugins = Path(str(importlib.resources.files("compat.demo") / "plugins"))
+    options = f"--rewrite wss://stream.simex.example={exchange.ws_url} --allow-private"
+    return [
+        f"SimEx is open on {exchange.ws_url} and {exchange.http_url}; Ctrl-C closes it. To try in another terminal:",
+        "",
+        f"  plugin-compat inspect {plugins}/legacy.wasm {plugins}/generic.wasm",
+        f"  plugin-compat info {plugins}/generic.wasm",
+        f"  plugin-compat call {plugins}/legacy.wasm list_markets --format json",
+        f"  plugin-compat run {plugins}/legacy.wasm '{_KEY}' {options}",
+        f"  plugin-compat run {plugins}/generic.wasm '{_KEY}' {options}",
+    ]

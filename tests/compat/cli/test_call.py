@@ -1,0 +1,91 @@
+"""``plugin-compat call``: input in every form, output as it is, and failures in the plugin's words."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.plugins import FIXTURES, wat
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.compat.cli.conftest import Command
+
+PLUGINS = {fixture.id: fixture.path for fixture in FIXTURES}
+CALLBACK, COMMAND, GENERIC = (PLUGINS[name] for name in ("legacy-callback", "legacy-command", "generic-blocking"))
+MARKETS = '{"name": "getMarkets", "params": {}}'
+
+
+def test_text_is_the_output_as_it_is(command: Command) -> None:
+    outcome = command("call", CALLBACK, "get_name")
+    assert (outcome.code, outcome.out, outcome.err) == (0, b"SimEx\n", "")
+
+
+def test_json_is_laid_out_and_ndjson_is_one_line(command: Command) -> None:
+    text, document, line = (
+        command("call", CALLBACK, "list_markets", "--format", style).out for style in ("text", "json", "ndjson")
+    )
+    assert json.loads(text) == json.loads(document) == json.loads(line)
+    assert len(json.loads(text)) == 2
+    assert document.count(b"\n") > 5
+    assert line.count(b"\n") == 1
+
+
+def test_the_input_is_given_as_it_stands_from_a_file_or_from_stdin(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(MARKETS)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(MARKETS.encode())))
+    answers = {command("call", COMMAND, "handle_command", given).out for given in (MARKETS, f"@{path}", "-")}
+    assert len(answers) == 1
+    assert json.loads(answers.pop())["result"] is True
+
+
+def test_the_plugin_s_reason_is_told(command: Command) -> None:
+    outcome = command("call", COMMAND, "handle_command", '{"name": "nope", "params": {}}')
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.startswith("error: plugin 'plugin': handle_command failed: ")
+
+
+def test_an_export_that_is_not_there_is_answered_with_those_that_are(command: Command) -> None:
+    outcome = command("call", CALLBACK, "get_nmae")
+    assert outcome.code == 1
+    what, remedy = outcome.err.splitlines()
+    assert what == "error: plugin 'legacy' exports no 'get_nmae'"
+    assert remedy.startswith("  It exports ")
+    assert "get_name" in remedy
+
+
+def test_the_configuration_goes_first_and_a_refused_one_is_told_without_its_value(command: Command) -> None:
+    good = command("call", CALLBACK, "get_name", "--config", "api_key=correct-horse")
+    assert (good.code, good.out) == (0, b"SimEx\n")
+    bad = command("call", CALLBACK, "get_name", "--config", "api_key=invalid")
+    assert bad.code == 1
+    assert "configuration refused" in bad.err
+    assert "invalid" not in bad.err
+
+
+def test_what_is_no_json_is_told_where_json_is_asked_for(command: Command) -> None:
+    for style in ("json", "ndjson"):
+        outcome = command("call", CALLBACK, "get_name", "--format", style)
+        assert (outcome.code, outcome.out) == (1, b"")
+        assert outcome.err == "error: the output of get_name is no JSON; --format text shows it as it is\n"
+
+
+def test_an_input_that_is_no_json_is_not_repeated(command: Command) -> None:
+    outcome = command("call", CALLBACK, "set_credentials", "{api_key: correct-horse}")
+    assert outcome.code == 2
+    assert "horse" not in outcome.err
+
+
+def test_a_call_that_does_not_end_is_cancelled(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "loops.wasm"
+    path.write_bytes(wat("loops"))
+    outcome = command("call", path, "start_stream", "--timeout", "0.3")
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: plugin 'loops': start_stream did not return within 0.3 s\n  Its guest")

@@ -1,0 +1,87 @@
+"""``plugin-compat info``: what plugins say of themselves, and what it does with those that fail at it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import wasmtime
+
+from compat import inspect
+from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, wat
+
+if TYPE_CHECKING:
+    from tests.compat.cli.conftest import Command
+
+TARGETS = ["wss://stream.simex.example/*", "https://api.simex.example/*"]
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.id)
+def test_every_plugin_tells_who_it_is_and_what_it_reaches(command: Command, fixture: PluginFixture) -> None:
+    outcome = command("info", fixture.path)
+    first, *lines = outcome.out.decode().splitlines()
+    assert first == f"{fixture.path}: {fixture.title} 1.0.0 by plugin-compat"
+    dialect = inspect(fixture.path).dialect
+    assert f"  kind     {fixture.kind}" + (f", {dialect} dialect" if dialect else "") in lines
+    assert f"  streams  {', '.join(fixture.stream_types) or 'it does not say which types'}" in lines
+    assert any(line.startswith("  reaches  ") and TARGETS[0] in line for line in lines)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+@pytest.mark.parametrize("style", ["json", "ndjson"])
+def test_the_same_for_machines(command: Command, style: str) -> None:
+    paths = [fixture.path for fixture in FIXTURES[:3]]
+    outcome = command("info", *paths, "--format", style)
+    if style == "json":
+        document = json.loads(outcome.out)
+        assert document["schemaVersion"] == 1
+        plugins = document["plugins"]
+    else:
+        plugins = [json.loads(line) for line in outcome.out.splitlines()]
+        assert {plugin.pop("schemaVersion") for plugin in plugins} == {1}
+    assert [plugin["path"] for plugin in plugins] == list(map(str, paths))
+    report = inspect(paths[2])
+    assert plugins[2] == {
+        "path": str(paths[2]),
+        "sha256": report.sha256,
+        "kind": "generic",
+        "dialect": None,
+        "name": FIXTURES[2].title,
+        "version": "1.0.0",
+        "author": "plugin-compat",
+        "description": "Candles of SimEx, received inside start_stream",
+        "streamTypes": ["ohlcv"],
+        "networkTargets": TARGETS,
+        "problems": [],
+    }
+
+
+def test_a_plugin_that_fails_at_it_is_a_problem_and_the_others_are_told_all_the_same(
+    command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.wasm"
+    exports = "".join(
+        f'(func (export "{name}") (result i32) (i32.const 0))' for name in ("start_stream", "stop_stream")
+    )
+    path.write_bytes(wasmtime.wat2wasm(f'(module {exports} (func (export "meta") (result i32) unreachable))'))
+    outcome = command("info", path, FIXTURES[0].path)
+    assert outcome.code == 1
+    text = outcome.out.decode()
+    assert f"{path}: odd\n" in text
+    assert "  reaches  nothing: it declares no addresses\n" in text
+    assert "  problem: meta: plugin 'odd': meta trapped: " in text
+    assert f"{FIXTURES[0].path}: SimEx 1.0.0" in text
+
+
+def test_what_cannot_run_is_not_run(command: Command) -> None:
+    outcome = command("info", MISBUILT)
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert "go-command-module" in outcome.err
+
+
+def test_a_plugin_without_any_words_is_called_after_its_file(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "silent.wasm"
+    path.write_bytes(wat("traps"))
+    assert command("info", path).out.startswith(f"{path}: ".encode())
