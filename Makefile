@@ -6,10 +6,10 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fixtures bench clean
+.PHONY: help demo test lint format fixtures package lowest newest bench clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.ready ## One market through a legacy and a generic plugin at once
 	@$(BIN)/plugin-compat demo
@@ -29,6 +29,12 @@ format: .venv/.ready ## Bring the sources into the common form
 
 fixtures: .venv/.ready ## Rebuild the Go plugins (needs Go, as pinned in fixtures/plugins/go.mod)
 	@$(BIN)/python fixtures/build.py
+
+package: .venv/.ready ## The wheel, installed and tried in an empty environment
+	@.ci/package
+
+lowest newest: .venv/.ready ## The suite on the lowest, or the newest, dependencies
+	@.ci/suite-on $@
 
 bench: .venv/.ready ## Long streams beside a plain Extism host, and parked guests (about ten minutes)
 	@$(BIN)/python -m benchmarks.long_stream

@@ -64,7 +64,7 @@ class _Loop:
         if self._context is not None:
             msg = f"{self._what} has been entered before"
             raise StreamUsageError(msg, remedy="Make another one")
-        self._context = start_blocking_portal(name=f"event loop of {self._what}")
+        self._context = start_blocking_portal()
         self._portal = self._context.__enter__()
 
     def stop(self) -> None:

@@ -41,12 +41,17 @@ class _InOrder(click.Group):
 
 @click.group(
     cls=_InOrder,
+    invoke_without_command=True,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="plugin-compat")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> int:
     """Run legacy and generic WebAssembly datasource plugins through one interface."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+    return 2  # what a command returns goes before this
 
 
 for _command in (demo, inspect, info, run, call, simulate, completion):

@@ -17,7 +17,7 @@ from compat.cli.progress import waiting
 __all__ = ["call"]
 
 
-class _Input(click.ParamType[bytes]):
+class _Input(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     """JSON as it stands, ``@FILE``, or ``-`` for stdin."""
 
     name = "JSON"

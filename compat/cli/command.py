@@ -79,9 +79,6 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 def tell(error: Exception, session: Session) -> int:
     """Tell an error on stderr. Returns the exit code."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        error.show()
-        return error.exit_code
     if session.debug and not isinstance(error, click.ClickException):
         click.echo(session.redact("".join(traceback.format_exception(error))), err=True, nl=False)
     message, hint, code = _words(error)

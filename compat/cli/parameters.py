@@ -24,7 +24,7 @@ from detectors.report import inspect
 __all__ = ["EXPORT", "FILE", "KEY", "Open", "format_option", "opens_plugin"]
 
 
-class _File(click.ParamType[Path]):
+class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     """A file that is there and can be read."""
 
     name = "FILE"
@@ -67,7 +67,7 @@ def _near(path: Path) -> str:
     return f"Did you mean '{path.with_name(close[0])}'?" if close else "Check the path; it is relative to this folder"
 
 
-class _Key(click.ParamType[StreamKey]):
+class _Key(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     name = "KEY"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StreamKey:
@@ -80,7 +80,7 @@ class _Key(click.ParamType[StreamKey]):
             raise BadValue(f"{error.message}.", hint, param, ctx) from None
 
 
-class _Export(click.ParamType[str]):
+class _Export(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     name = "EXPORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -95,7 +95,7 @@ class _Export(click.ParamType[str]):
         return [CompletionItem(item.name) for item in exports if item.name.startswith(incomplete)]
 
 
-class _Pair(click.ParamType[tuple[str, str]]):
+class _Pair(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     """``NAME=VALUE``."""
 
     name = "NAME=VALUE"
@@ -108,7 +108,7 @@ class _Pair(click.ParamType[tuple[str, str]]):
         return name, rest
 
 
-class _Rewrite(click.ParamType[tuple[str, str]]):
+class _Rewrite(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     name = "FROM=TO"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
