@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,26 @@ def test_the_names_are_sorted_and_stand_once() -> None:
 @pytest.mark.parametrize("name", [name for name in compat.__all__ if name != "Observer"])  # which is a type alias
 def test_everything_public_says_what_it_is(name: str) -> None:
     assert inspect.getdoc(getattr(compat, name))
+
+
+def documented(heading: str | None = None) -> list[str]:
+    """The names in the tables of ``docs/api.md``, of one of its chapters or of all."""
+    text = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    chapter = text if heading is None else text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", chapter, re.MULTILINE)
+
+
+def test_what_is_public_is_what_is_documented() -> None:
+    names = documented()
+    assert sorted(names) == sorted(compat.__all__)
+
+
+def test_the_documented_errors_stand_below_whose_fault_they_are() -> None:
+    faults = {"PluginError": PluginError, "NetworkError": NetworkError, "UsageError": UsageError}
+    at_fault: type[CompatError] = CompatError
+    for name in documented("Errors"):
+        at_fault = faults.get(name, at_fault)
+        assert issubclass(getattr(compat, name), at_fault), name
 
 
 def subclasses(kind: type[CompatError]) -> Iterator[type[CompatError]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -49,6 +50,11 @@ async def one_plugin(path: Path, key: compat.StreamKey) -> None:
                 assert_type(item.timestamp, int)
                 assert_type(item.data, bytes)
                 assert_type(item.json(), Any)
+                candle = item.candle()
+                assert_type(candle, compat.Candle | None)
+                if candle is not None:
+                    assert_type(candle.opened, int)
+                    assert_type(candle.close, Decimal)
             async for event in stream.events():
                 assert_type(event, compat.StreamEvent)
                 assert_type(event.kind, compat.EventKind)
@@ -73,6 +79,39 @@ async def many_plugins(data: bytes) -> None:
             async for item in entered:
                 assert_type(item, compat.StreamData)
         await manager.unregister("woox")
+
+
+async def status(manager: compat.StreamManager, plugin: compat.Plugin) -> None:
+    found = manager.status()
+    assert_type(found, compat.ManagerStatus)
+    for one in (*found.plugins, plugin.status()):
+        assert_type(one, compat.PluginStatus)
+        for stream in one.streams:
+            assert_type(stream, compat.StreamStatus)
+            assert_type(stream.stats.rate, float)
+            assert_type(stream.stats.idle, float | None)
+            assert_type(stream.subscriptions, tuple[compat.SubscriptionStats, ...])
+    assert_type(plugin.streams, tuple[compat.Stream, ...])
+
+
+def without_asyncio(path: Path) -> None:
+    with compat.blocking.open_plugin(path, config=compat.read_config("woox.toml")) as plugin:
+        assert_type(plugin, compat.blocking.Plugin)
+        assert_type(plugin.info(), compat.PluginInfo)
+        assert_type(plugin.call("get_timeframes"), bytes)
+        with plugin.stream("ohlcv:woox:PERP_BTC_USDT") as stream:
+            assert_type(stream, compat.blocking.Stream)
+            assert_type(stream.get(timeout=1.5), compat.StreamData)
+            for item in stream:
+                assert_type(item, compat.StreamData)
+            for event in stream.events():
+                assert_type(event, compat.StreamEvent)
+    with compat.blocking.StreamManager() as manager:
+        assert_type(manager.register("woox", path), compat.blocking.Plugin)
+        with manager.subscribe("ohlcv:woox:PERP_BTC_USDT", buffer=16) as subscription:
+            assert_type(subscription, compat.blocking.Subscription)
+            assert_type(next(subscription), compat.StreamData)
+        assert_type(manager.status(), compat.ManagerStatus)
 
 
 class Wire:
