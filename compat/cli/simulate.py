@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.resources
-from pathlib import Path
 
 import click
 
 from compat.cli.command import Command
+from compat.demo.bundled import plugin_path
 from compat.demo.exchange import Exchange
 
 __all__ = ["simulate"]
@@ -49,14 +48,14 @@ def simulate(port: int, rate: float, seed: int, drop_every: float | None) -> int
 
 
 def _welcome(exchange: Exchange) -> list[str]:
-    plugins = Path(str(importlib.resources.files("compat.demo") / "plugins"))
+    legacy, generic = plugin_path("legacy"), plugin_path("generic")
     options = f"--rewrite wss://stream.simex.example={exchange.ws_url} --allow-private"
     return [
         f"SimEx is open on {exchange.ws_url} and {exchange.http_url}; Ctrl-C closes it. To try in another terminal:",
         "",
-        f"  plugin-compat inspect {plugins}/legacy.wasm {plugins}/generic.wasm",
-        f"  plugin-compat info {plugins}/generic.wasm",
-        f"  plugin-compat call {plugins}/legacy.wasm list_markets --format json",
-        f"  plugin-compat run {plugins}/legacy.wasm '{_KEY}' {options}",
-        f"  plugin-compat run {plugins}/generic.wasm '{_KEY}' {options}",
+        f"  plugin-compat inspect {legacy} {generic}",
+        f"  plugin-compat info {generic}",
+        f"  plugin-compat call {legacy} list_markets --format json",
+        f"  plugin-compat run {legacy} '{_KEY}' {options}",
+        f"  plugin-compat run {generic} '{_KEY}' {options}",
     ]

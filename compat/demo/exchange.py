@@ -187,6 +187,11 @@ class Exchange:
         return f"{'http' if self._ssl is None else 'https'}://{self._host}:{self._port}"
 
     @property
+    def rewrites(self) -> dict[str, str]:
+        """For ``rewrite=`` of ``open_plugin``: what leads the hard-wired addresses of SimEx's plugins here."""
+        return {"wss://stream.simex.example": self.ws_url, "https://api.simex.example": self.http_url}
+
+    @property
     def connections(self) -> int:
         """How many WebSocket connections are open."""
         return len(self._sessions)

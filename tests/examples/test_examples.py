@@ -113,6 +113,7 @@ async def test_the_script_tells_in_one_line_what_is_wrong(arguments: list[str], 
 
 def test_the_task_group_follows_both_kinds_tells_events_and_ends(finished: dict[str, Finished]) -> None:
     output = finished["examples/task_group.py"][1]
+    gaps = 0
     for source in ("legacy", "generic"):
         for symbol in ("BTC-USDT", "ETH-USDT"):
             of_one = re.findall(rf"^{source} +{symbol} +(.*)$", output, re.MULTILINE)
