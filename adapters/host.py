@@ -180,7 +180,7 @@ class PluginHost:
                 network.drain()
             return refused
 
-        guest = self._guest(handlers_for(network, publish, log, hooks.lost), hooks, stopping)
+        guest = self._guest(handlers_for(network, publish, log, hooks.lost, self.settings.clock), hooks, stopping)
         live = LiveGuest(guest, network, gateway)
         try:
             await self._configure(guest)

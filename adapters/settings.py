@@ -52,8 +52,9 @@ class AdapterSettings:
         connector: Opens WebSockets.
         http: Makes the client for ``http_request``; it must not follow redirects.
         observer: Sees every crossing of a guest's border.
-        clock: Nanoseconds since 1970 UTC.
-        logger: Where plugins' log records go; ``None``: a logger of the standard library named after the plugin.
+        clock: Nanoseconds since 1970 UTC: for times of receipt, events, and guests that ask for the time.
+        logger: Where a plugin's log records go, and its streams' events (at level INFO, states at DEBUG); ``None``: the
+            standard library's logger ``compat.plugin.<name>``.
         buffer: Items that may wait for a stream's consumer before the plugin has to wait.
         memory_budget: Bytes of kernel memory that may remain held in one call before the guest is replaced.
         backoff: How long to wait between attempts to recover.

@@ -99,6 +99,9 @@ class StreamManager:
     def subscribe(self, key: StreamKey | str, *, buffer: int = 1_024) -> Subscription:
         """A subscription, not yet begun: ``async with manager.subscribe(key) as subscription: async for item in ...``.
 
+        A stream of ``Plugin.stream`` makes the plugin wait for a slow consumer. Here others share the stream and must
+        not wait, so a subscriber that falls behind by more than its buffer is ended.
+
         Args:
             key: What to subscribe to; its source says which plugin serves it.
             buffer: Items that may wait for this subscriber; one more ends the subscription with an error.

@@ -7,16 +7,18 @@ moment later is not caught here yet.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket as _socket
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.errors import ConnectFailedError, without_query
+from adapters.errors import ConnectFailedError, ConnectionLostError, without_query
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, Socket
 from adapters.runtime.hostcalls import HttpReply
+from detectors.errors import CompatError
 
 __all__ = ["Gateway"]
 
@@ -61,10 +63,15 @@ class Gateway:
         """
         target = await self._admit(url, _WEBSOCKET)
         try:
-            return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
+            socket = await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
             error.remedy = self._unused_rewrites(url, target) or error.remedy
             raise
+        except CompatError:
+            raise
+        except Exception as error:
+            raise ConnectFailedError(target, f"the connector raised {type(error).__name__}") from error
+        return _Guarded(target, socket)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request; redirects are answered as they are.
@@ -119,3 +126,34 @@ class Gateway:
         """Close the HTTP client."""
         if self._http is not None:
             await self._http.aclose()
+
+
+class _Guarded:
+    """A socket of whatever connector: its failures are ours, so that a stream always hears of them."""
+
+    def __init__(self, url: str, socket: Socket) -> None:
+        self._url = url
+        self._socket = socket
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._socket.receive()
+        except CompatError:
+            raise
+        except Exception as error:
+            raise self._lost(error) from error
+
+    async def send(self, message: str) -> None:
+        try:
+            await self._socket.send(message)
+        except CompatError:
+            raise
+        except Exception as error:
+            raise self._lost(error) from error
+
+    async def close(self) -> None:
+        with contextlib.suppress(Exception):  # it is given up in any case
+            await self._socket.close()
+
+    def _lost(self, error: Exception) -> ConnectionLostError:
+        return ConnectionLostError(self._url, f"its socket raised {type(error).__name__}")

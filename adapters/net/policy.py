@@ -15,11 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from adapters.errors import NetworkDeniedError
+from adapters.errors import NetworkDeniedError, without_query
+from detectors.errors import UsageError
 
 __all__ = ["NetworkPolicy", "parse_rewrite"]
 
-_REWRITE = re.compile(r"([a-z]+://.+?)=([a-z]+://.+)")
+_PREFIX = r"[a-z]+://.+"
+_REWRITE = re.compile(rf"({_PREFIX}?)=({_PREFIX})")
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
@@ -37,12 +39,21 @@ class NetworkPolicy:
         allow_private: Whether loopback, private, link-local and other non-public addresses may be reached.
         rewrites: Pairs of URL prefixes ``(from, to)``; the first that fits redirects an address. The address that the
             plugin asked for must be allowed; the one it is redirected to is the operator's own word.
+
+    Raises:
+        UsageError: A rewrite is no pair of URL prefixes.
     """
 
     only: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
     also: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
     allow_private: bool = False
     rewrites: tuple[tuple[str, str], ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        for prefix in (prefix for pair in self.rewrites for prefix in pair):
+            if not re.fullmatch(_PREFIX, prefix):
+                msg = f"a rewrite leads from one URL prefix to another, and {without_query(prefix)!r} is none"
+                raise UsageError(msg, remedy="Write them like 'wss://a.example' and 'ws://127.0.0.1:8080'")
 
     def resolve(self, plugin: str, url: str, declared: tuple[str, ...], schemes: tuple[str, ...]) -> str:
         """The address to connect to for ``url``.
@@ -87,7 +98,7 @@ class NetworkPolicy:
             ip = None
         if ip is None or not ip.is_global or ip.is_multicast:
             rule = f"{address} is a loopback, private or otherwise non-public address"
-            remedy = "If that is intended, allow private addresses: --allow-private, allow_private=True"
+            remedy = "If that is intended, allow it: --allow-private, or allow_private=True (also of NetworkPolicy)"
             raise NetworkDeniedError(plugin, url, rule, remedy)
 
     def _parse(self, plugin: str, url: str, schemes: tuple[str, ...]) -> SplitResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -48,7 +48,12 @@ class Socket(Protocol):
 
 
 class Connector(Protocol):
-    """Opens WebSockets."""
+    """Opens WebSockets.
+
+    A connector that opens them by the ``websockets`` library in a way of its own is
+    ``WebSocketConnector(opens=...)``. Any other implements this protocol; what it or its sockets raise that is not
+    one of the errors named here counts as such, and recovery is the same.
+    """
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
         """Open one. Raises ``ConnectFailedError``."""
@@ -63,24 +68,20 @@ class WebSocketConnector:
         ssl: The TLS context for ``wss``; ``None`` for the system's trust.
         open_timeout: Seconds for connecting, TLS and handshake together.
         max_message: Bytes; a longer message ends the connection.
+        opens: A function of your own that opens connections of the ``websockets`` library, as
+            ``await opens(url, headers, subprotocol)``; the three above are its business then. What it raises is
+            translated, and what it opens is closed for you.
     """
 
     ssl: ssl.SSLContext | None = None
     open_timeout: float = 10.0
     max_message: int = _MAX_MESSAGE
+    opens: Callable[[str, Mapping[str, str], str | None], Awaitable[ClientConnection]] | None = None
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
         """Open one. Raises ``ConnectFailedError``."""
         try:
-            connection = await _Connect(
-                url,
-                additional_headers=dict(headers),
-                subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
-                ssl=(self.ssl or True) if url.startswith("wss:") else None,  # True: the system's trust
-                open_timeout=self.open_timeout,
-                close_timeout=_CLOSE_TIMEOUT,
-                max_size=self.max_message,
-            )
+            connection = await (self.opens or self._open)(url, headers, subprotocol)
         except Exception as error:
             found = _problem(error)
             if found is None:
@@ -88,6 +89,17 @@ class WebSocketConnector:
             problem, remedy = found
             raise ConnectFailedError(url, problem, remedy=remedy) from error
         return _WebSocket(url, connection)
+
+    async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> ClientConnection:
+        return await _Connect(
+            url,
+            additional_headers=dict(headers),
+            subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
+            ssl=(self.ssl or True) if url.startswith("wss:") else None,  # True: the system's trust
+            open_timeout=self.open_timeout,
+            close_timeout=_CLOSE_TIMEOUT,
+            max_size=self.max_message,
+        )
 
 
 class _Connect(connect):

@@ -164,6 +164,7 @@ def handlers_for(
     publish: Callable[[Publication], str | None],
     log: Callable[[str, str, Any], None],
     lost: Callable[[str], None] = _ignore,
+    clock: Callable[[], int] = time.time_ns,
 ) -> dict[str, Handler]:
     """The handlers of one guest, by host function.
 
@@ -172,6 +173,7 @@ def handlers_for(
         publish: Takes what the guest publishes; returns why it is refused, or ``None``.
         log: Takes a log record's event type, message and data.
         lost: Told why, when something published could not be read.
+        clock: Nanoseconds since 1970 UTC.
     """
 
     def ws_connect(request: _ConnectRequest) -> bytes:
@@ -208,7 +210,7 @@ def handlers_for(
         return b""
 
     def time_now(_: bytes) -> bytes:
-        return _encode(rfc3339(time.time_ns()))
+        return _encode(rfc3339(clock()))
 
     return {
         "ws_connect": _guarded(ws_connect, _ConnectRequest, _failed),

@@ -1,10 +1,9 @@
 """A simulated exchange with a plugin of each kind, to try things on without a real one.
 
-async with compat.demo.Exchange() as exchange:
-async with compat.open_plugin(
-compat.demo.plugin_path("legacy"), rewrite=exchange.rewrites, allow_private=True
-) as plugin:
-...
+    async with compat.demo.Exchange() as exchange:
+        plugin = compat.open_plugin(compat.demo.plugin_path("legacy"), rewrite=exchange.rewrites, allow_private=True)
+
+The other modules of this package are the demo itself.
 """
 
 from __future__ import annotations

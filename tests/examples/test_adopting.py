@@ -295,7 +295,7 @@ async def test_a_private_address_is_denied_unless_it_is_allowed(case: Case, comp
         manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
         await until(lambda: bool(company.said()), "it fails")
-        assert "allow private addresses: --allow-private, allow_private=True" in company.said(logging.ERROR)[0]
+        assert "--allow-private, or allow_private=True" in company.said(logging.ERROR)[0]
         await manager.aclose()
         assert not exchange.journal.connections
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from adapters.errors import ConnectFailedError, NetworkDeniedError
+from adapters.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError
 from adapters.net import gateway as gateway_module
 from adapters.net.gateway import Gateway
 from adapters.net.policy import NetworkPolicy
@@ -319,3 +319,60 @@ async def test_a_private_address_is_denied_under_the_name_that_leads_to_it() -> 
     policy = NetworkPolicy(also="wss://api.example/*", rewrites=(("wss://api.example", "ws://127.0.0.1:1"),))
     with pytest.raises(NetworkDeniedError, match=r"may not reach ws://127\.0\.0\.1:1/: 127\.0\.0\.1 is a loopback"):
         await connect(gateway(policy, NoConnector()), "wss://api.example/")
+
+
+class Foreign:
+    """A connector, and its socket, that raise whatever they like."""
+
+    def __init__(self, error: Exception, *, opens: bool) -> None:
+        self.error = error
+        self.opens = opens
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        if not self.opens:
+            raise self.error
+        return self
+
+    async def receive(self) -> str | bytes:
+        raise self.error
+
+    async def send(self, message: str) -> None:
+        raise self.error
+
+    async def close(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError("secret"), RuntimeError("secret"), EOFError()], ids=repr)
+async def test_whatever_a_connector_or_its_socket_raises_is_a_failure_of_the_network(error: Exception) -> None:
+    policy = NetworkPolicy(also="wss://api.example/*", allow_private=True)
+
+    def through(connector: Foreign) -> Gateway:
+        return Gateway("p", policy, (), connector, lambda: pytest.fail("no HTTP client is needed"))
+
+    name = type(error).__name__
+    with pytest.raises(ConnectFailedError) as failed:
+        await connect(through(Foreign(error, opens=False)), "wss://api.example/")
+    assert failed.value.problem == f"the connector raised {name}"
+    assert failed.value.__cause__ is error
+    socket = await connect(through(Foreign(error, opens=True)), "wss://api.example/")
+    for use in (socket.receive(), socket.send("x")):
+        with pytest.raises(ConnectionLostError) as lost:
+            await use
+        assert lost.value.problem == f"its socket raised {name}"
+        assert "secret" not in str(lost.value)
+    await socket.close()
+
+
+async def test_our_own_errors_of_a_connector_stay_as_they_are() -> None:
+    policy = NetworkPolicy(also="wss://api.example/*", allow_private=True)
+    for error in (NetworkDeniedError("p", "wss://a", "r", ""), ConnectionLostError("wss://a", "x")):
+        made = Gateway("p", policy, (), Foreign(error, opens=False), lambda: pytest.fail("none"))
+        with pytest.raises(type(error)) as caught:
+            await connect(made, "wss://api.example/")
+        assert caught.value is error
+        made = Gateway("p", policy, (), Foreign(error, opens=True), lambda: pytest.fail("none"))
+        socket = await connect(made, "wss://api.example/")
+        for use in (socket.receive(), socket.send("x")):
+            with pytest.raises(type(error)):
+                await use

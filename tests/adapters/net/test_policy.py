@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.errors import NetworkDeniedError
 from adapters.net.policy import NetworkPolicy, parse_rewrite
+from detectors.errors import UsageError
 
 WS, HTTP = ("wss", "ws"), ("https", "http")
 URL = "wss://api.example/ws/v1?token=s3cret"
@@ -183,6 +184,16 @@ def test_a_rewrite_allows_nothing_by_itself() -> None:
     assert not allows(URL, policy=NetworkPolicy(rewrites=(("wss://api.example", "ws://127.0.0.1:1"),)))
 
 
+@pytest.mark.parametrize("pair", [("nonsense", "ws://b"), ("wss://a", "b"), ("", "ws://b"), ("wss://", "ws://b")])
+def test_what_is_no_rewrite_is_refused_at_once(pair: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match="leads from one URL prefix to another") as caught:
+        NetworkPolicy(rewrites=(pair,))
+    assert "wss://a.example" in caught.value.remedy
+    with pytest.raises(UsageError) as caught:
+        NetworkPolicy(rewrites=(("user:horse@a?token=horse", "ws://b"),))
+    assert "token" not in str(caught.value)
+
+
 def test_a_rewrite_to_something_unusable_is_denied() -> None:
     policy = NetworkPolicy(rewrites=(("wss://api.example", "https://b"),))
     assert not allows(URL, "wss://api.example/*", policy=policy, schemes=WS)
@@ -228,7 +239,10 @@ odd = st.text(st.sampled_from("wss://https[]:@?#*!\\.%a1\t\n é\ud800"), max_siz
 urls = odd | st.text(max_size=30) | st.builds("{}://{}".format, st.sampled_from(WS + HTTP), odd)
 
 
-@given(urls, st.lists(urls, max_size=3), st.lists(urls, max_size=2), st.tuples(urls, urls))
+prefixes = st.builds("{}://a{}".format, st.sampled_from(WS + HTTP), odd.map(lambda text: text.replace("\n", "")))
+
+
+@given(urls, st.lists(urls, max_size=3), st.lists(urls, max_size=2), st.tuples(prefixes, prefixes))
 def test_any_url_and_pattern_is_allowed_or_denied_and_raises_nothing_else(
     url: str, declared: list[str], listed: list[str], rewrite: tuple[str, str]
 ) -> None:

@@ -8,12 +8,13 @@ import http
 import socket as sockets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from websockets.asyncio import client
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, CloseCode
@@ -427,3 +428,28 @@ def test_a_close_frame_that_we_sent_is_shown_with_its_code() -> None:
 
     sent = Close(CloseCode.NORMAL_CLOSURE, "")
     assert _closed(ConnectionClosed(None, sent)) == "closed by us (1000 (OK))"
+
+
+async def test_connections_of_a_function_of_ones_own_are_wrapped_and_its_errors_translated() -> None:
+    asked: list[tuple[str, dict[str, str], str | None]] = []
+
+    async def opens(url: str, headers: Mapping[str, str], subprotocol: str | None) -> client.ClientConnection:
+        asked.append((url, dict(headers), subprotocol))
+        return await client.connect(url.replace("wss://elsewhere", target), additional_headers={"X-Company": "us"})
+
+    async def greet(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        await connection.send(connection.request.headers["X-Company"])
+        await connection.close(1000, "enough")
+
+    async with serve(greet, "127.0.0.1", 0) as server:
+        target = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        connector = WebSocketConnector(opens=opens)
+        socket = await connector.connect("wss://elsewhere/", headers={"A": "b"}, subprotocol="v1")
+        assert asked == [("wss://elsewhere/", {"A": "b"}, "v1")]
+        assert await socket.receive() == "us"
+        with pytest.raises(ConnectionLostError, match="code 1000 'enough'"):
+            await socket.receive()
+        await socket.close()
+    with pytest.raises(ConnectFailedError, match="connection refused"):
+        await connector.connect("wss://elsewhere/", headers={}, subprotocol=None)

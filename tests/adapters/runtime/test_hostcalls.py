@@ -222,8 +222,12 @@ def test_a_log_record_is_handed_over_without_an_answer(desk: Desk, record: Any, 
     assert desk.logged == [logged]
 
 
-def test_the_time_is_told_as_a_json_text(desk: Desk) -> None:
+def test_the_time_is_told_as_a_json_text_by_the_clock_that_was_given(desk: Desk) -> None:
     assert nanoseconds(desk.ask("time_now", b"")) > 1_700_000_000 * 10**9
+    handlers = handlers_for(desk.network, lambda _: None, lambda *_: None, clock=lambda: 1_234_567_890_123_456_789)
+    reply = handlers["time_now"](b"")
+    assert reply is not None
+    assert nanoseconds(json.loads(reply)) == 1_234_567_890_123_456_789
 
 
 MALFORMED = {

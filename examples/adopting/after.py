@@ -1,0 +1,90 @@
+"""The same stream manager on plugin-compat: for legacy plugins of both dialects, and for generic ones."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Mapping
+
+import compat
+from examples.adopting.owner import Clock, Connector, Market, Sink, Tick
+
+__all__ = ["StreamManager"]
+
+_BACKOFF = compat.Backoff(first=0.5, highest=30.0)
+
+
+class StreamManager:
+    """Runs plugins of any kind and gives what they decode to a sink."""
+
+    def __init__(
+        self,
+        *,
+        connector: Connector,
+        sink: Sink,
+        clock: Clock,
+        logger: logging.Logger,
+        policy: compat.NetworkPolicy | None = None,
+    ) -> None:
+        self._settings = compat.AdapterSettings(
+            connector=compat.WebSocketConnector(opens=connector),
+            clock=clock,
+            logger=logger,  # it hears the plugins' log records and every stream's events: gaps, reconnects, ...
+            policy=policy or compat.NetworkPolicy(),
+            backoff=_BACKOFF,
+        )
+        self._sink = sink
+        self._logger = logger
+        self._plugins: dict[str, compat.Plugin] = {}
+        self._streams: dict[Market, asyncio.Task[None]] = {}
+
+    def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
+        """Make a plugin known under a name. Raises ``compat.DetectionError`` if the module cannot run."""
+        self._plugins[source] = compat.open_plugin(wasm, name=source, config=credentials, settings=self._settings)
+
+    def start(self, market: Market) -> None:
+        """Begin to give a market's ticks to the sink."""
+        if market not in self._streams:
+            self._streams[market] = asyncio.create_task(self._run(market), name=f"stream {market}")
+
+    async def stop(self, market: Market) -> None:
+        """End that."""
+        task = self._streams.pop(market, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def aclose(self) -> None:
+        """End everything."""
+        await asyncio.gather(*(self.stop(market) for market in list(self._streams)))
+        await asyncio.gather(*(plugin.aclose() for plugin in self._plugins.values()))
+
+    async def _run(self, market: Market) -> None:
+        key = compat.StreamKey("ohlcv", market.source, market.symbol, {"timeframe": market.interval})
+        for failures in itertools.count(1):
+            try:
+                async with self._plugins[market.source].stream(key) as stream:
+                    async for item in stream:
+                        self._deliver(market, item)
+            # A stream recovers by itself, but neither a first connection that fails nor an outage without end: the
+            # manager has always been more patient than that.
+            except (compat.NetworkError, compat.RestartsExhaustedError) as error:
+                self._logger.warning("%s: opening the stream anew: %s", market, error)
+            except compat.CompatError as error:
+                self._logger.error("%s: the stream has failed: %s", market, error)  # noqa: TRY400 - no bug of ours
+                return
+            except Exception:
+                self._logger.exception("%s: the stream has failed", market)
+                return
+            else:
+                return
+            await asyncio.sleep(_BACKOFF.wait_after(failures))
+
+    def _deliver(self, market: Market, item: compat.StreamData) -> None:
+        candle = item.candle()
+        if candle is None:
+            self._logger.warning("%s: item %d is no candle", market, item.sequence)
+            return
+        prices = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+        self._sink(Tick(market, candle.opened // 10**9, *prices, received=item.timestamp))
