@@ -65,9 +65,12 @@ def feed(stream: compat.blocking.Stream, actor: pykka.ActorRef[Average], count: 
 def simulated() -> Iterator[compat.blocking.Plugin]:
     """A plugin whose exchange is simulated, on a thread."""
     path = demo.plugin_path("legacy")
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(demo.Exchange(rate=5_000)) as exchange:
-        with compat.blocking.open_plugin(path, rewrite=exchange.rewrites, allow_private=True) as plugin:
-            yield plugin
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(demo.Exchange(rate=5_000)) as exchange,
+        compat.blocking.open_plugin(path, rewrite=exchange.rewrites, allow_private=True) as plugin,
+    ):
+        yield plugin
 
 
 def main(count: str = "500") -> int:

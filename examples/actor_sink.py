@@ -68,13 +68,13 @@ async def run(count: int) -> None:
     path = demo.plugin_path("generic")
     actor = Highest()
     try:
-        async with demo.Exchange(rate=2_000) as exchange:
-            # plugin.stream and not StreamManager: that one ends a slow subscriber, so that others need not wait.
-            async with (
-                compat.open_plugin(path, rewrite=exchange.rewrites, allow_private=True) as plugin,
-                plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream,
-            ):
-                await feed(stream, actor.tell, count)
+        async with (
+            demo.Exchange(rate=2_000) as exchange,
+            compat.open_plugin(path, rewrite=exchange.rewrites, allow_private=True) as plugin,
+            # And not StreamManager: that one ends a slow subscriber, so that others need not wait.
+            plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream,
+        ):
+            await feed(stream, actor.tell, count)
     finally:
         actor.stop()
 
