@@ -26,7 +26,7 @@ import wasmtime
 
 import compat
 from benchmarks.feed import ACKNOWLEDGEMENT, PROFILES, Feed, FeedConnector, resident_mib
-from compat.demo.comparison import plugin_bytes
+from compat.demo import plugin_path
 from compat.demo.market import GENESIS
 
 WAT = Path(__file__).parent.parent / "fixtures" / "wat"
@@ -146,7 +146,7 @@ def through_plain_sdk(profile: str, count: int) -> Result:
         function("ws_receive", ws_receive),
         function("publish_stream_data", publish),
     ]
-    plugin = extism.Plugin(plugin_bytes("generic"), wasi=True, functions=functions)
+    plugin = extism.Plugin(plugin_path("generic").read_bytes(), wasi=True, functions=functions)
     key = compat.StreamKey.parse(KEY).to_wire()
     try:
         plugin.call("start_stream", json.dumps(key))
@@ -162,7 +162,7 @@ def run_case(case: str, count: int) -> Result:
     if host == "plain":
         return through_plain_sdk(profile, count)
     wat = WAT / f"{guest}.wat"
-    wasm = plugin_bytes("generic") if guest == "go" else bytes(wasmtime.wat2wasm(wat.read_text()))
+    wasm = plugin_path("generic").read_bytes() if guest == "go" else bytes(wasmtime.wat2wasm(wat.read_text()))
     return asyncio.run(through_compat(wasm, profile, count, echoes=guest != "go"))
 
 

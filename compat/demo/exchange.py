@@ -271,9 +271,11 @@ class Exchange:
         self._changed = asyncio.Event()
 
     async def _serve(self, connection: ServerConnection) -> None:
+        request = cast("Request", connection.request)
         record = ConnectionRecord(
             id=len(self.journal.connections),
-            headers=tuple(cast("Request", connection.request).headers.raw_items()),
+            path=request.path,
+            headers=tuple(request.headers.raw_items()),
             opened=time.monotonic(),
             klines=SentKlines(self.market.pairs),
         )

@@ -31,7 +31,7 @@ from compat import (
 )
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, PluginFixture, candle_key
-from tests.support.simex import QUICK, candle_of, candles, rewrites
+from tests.support.simex import QUICK, candle_of, candles
 from tests.support.waiting import guest_threads
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def streaming(
     settings = AdapterSettings(backoff=QUICK)
     with (
         opened(portal, exchange),
-        blocking.open_plugin(fixture.path, rewrite=rewrites(exchange), allow_private=True, settings=settings) as plugin,
+        blocking.open_plugin(fixture.path, rewrite=exchange.rewrites, allow_private=True, settings=settings) as plugin,
         plugin.stream(candle_key(symbol)) as stream,
     ):
         yield stream
@@ -184,7 +184,7 @@ def test_it_can_be_used_where_an_event_loop_runs_already() -> None:
 @BOTH_KINDS
 def test_the_manager_shares_one_stream_among_all_who_subscribe(portal: BlockingPortal, fixture: PluginFixture) -> None:
     with opened(portal, Exchange(rate=200)) as exchange, blocking.StreamManager() as manager:
-        plugin = manager.register("simex", fixture.path, rewrite=rewrites(exchange), allow_private=True)
+        plugin = manager.register("simex", fixture.path, rewrite=exchange.rewrites, allow_private=True)
         assert (manager.sources, plugin.name) == (("simex",), "simex")
         with pytest.raises(SourceTakenError):
             manager.register("simex", fixture.path)
@@ -209,7 +209,7 @@ def test_the_manager_shares_one_stream_among_all_who_subscribe(portal: BlockingP
 
 def test_a_subscriber_that_is_too_slow_is_ended_after_its_last_item(portal: BlockingPortal) -> None:
     with opened(portal, Exchange(rate=math.inf)) as exchange, blocking.StreamManager() as manager:
-        manager.register("simex", LEGACY.path, rewrite=rewrites(exchange), allow_private=True)
+        manager.register("simex", LEGACY.path, rewrite=exchange.rewrites, allow_private=True)
         with manager.subscribe(candle_key(), buffer=10) as subscription:
             numbers = [next(subscription).sequence]
             end = time.monotonic() + 10

@@ -9,7 +9,6 @@ import pytest
 
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES
-from tests.support.simex import rewrites
 from tests.support.waiting import until
 
 GOROUTINE = next(fixture for fixture in FIXTURES if fixture.id == "generic-goroutine")  # it logs what it meets
@@ -36,7 +35,7 @@ asyncio.run(main())
 @pytest.mark.parametrize("configured", ["no", "yes"])
 async def test_the_library_prints_nothing_and_logs_by_plugin(configured: str) -> None:
     async with Exchange(rate=50) as exchange:
-        arguments = ("-c", SCRIPT, GOROUTINE.path, *rewrites(exchange).values(), configured)
+        arguments = ("-c", SCRIPT, GOROUTINE.path, *exchange.rewrites.values(), configured)
         script = await asyncio.create_subprocess_exec(
             sys.executable, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )

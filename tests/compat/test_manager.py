@@ -31,7 +31,7 @@ from compat import (
 )
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
-from tests.support.simex import QUICK, candle_of, candles, rewrites
+from tests.support.simex import QUICK, candle_of, candles
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def register(
     return await manager.register(
         source,
         fixture.path,
-        rewrite=rewrites(exchange),
+        rewrite=exchange.rewrites,
         allow_private=True,
         settings=AdapterSettings(backoff=backoff),
         **options,
@@ -401,7 +401,7 @@ async def test_settings_that_are_given_apply_to_the_streams(manager: StreamManag
     async with Exchange(rate=200) as exchange:
         settings = attrs.evolve(AdapterSettings(), clock=lambda: 42)
         await manager.register(
-            "simex", LEGACY.path, rewrite=rewrites(exchange), allow_private=True, settings=settings, kind="legacy"
+            "simex", LEGACY.path, rewrite=exchange.rewrites, allow_private=True, settings=settings, kind="legacy"
         )
         async with manager.subscribe(key()) as subscription:
             assert [item.timestamp for item in await take(subscription, 2)] == [42, 42]

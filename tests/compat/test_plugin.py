@@ -33,7 +33,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from compat.plugin import Plugin
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key, wat
-from tests.support.simex import candle_of, candles, rewrites
+from tests.support.simex import candle_of, candles
 from tests.support.waiting import drain, guest_threads, until
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_a_path_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
 async def test_a_stream_takes_a_key_or_its_text_form(fixture: PluginFixture) -> None:
     async with (
         Exchange(mode="replay", rate=math.inf, limit=2) as exchange,
-        open_plugin(fixture.path, rewrite=rewrites(exchange), allow_private=True) as plugin,
+        open_plugin(fixture.path, rewrite=exchange.rewrites, allow_private=True) as plugin,
     ):
         for key in (candle_key(), str(candle_key())):
             async with plugin.stream(key) as stream:
@@ -231,13 +231,13 @@ async def test_rewrites_go_before_those_of_the_settings_and_the_rest_of_the_poli
         nowhere = (("wss://stream.simex.example", "ws://127.0.0.1:9"),)
         settings = AdapterSettings(policy=NetworkPolicy(rewrites=nowhere, allow_private=True))
         async with (
-            open_plugin(LEGACY.path, rewrite=rewrites(exchange), settings=settings) as plugin,
+            open_plugin(LEGACY.path, rewrite=exchange.rewrites, settings=settings) as plugin,
             plugin.stream(candle_key()) as stream,
         ):
             await drain(stream, 1)
         narrow = AdapterSettings(policy=NetworkPolicy(only="wss://elsewhere.example/*"))
         async with (
-            open_plugin(LEGACY.path, rewrite=rewrites(exchange), allow_private=True, settings=narrow) as plugin,
+            open_plugin(LEGACY.path, rewrite=exchange.rewrites, allow_private=True, settings=narrow) as plugin,
             plugin.stream(candle_key()) as stream,
         ):
             with pytest.raises(CompatError, match="the operator's list"):
@@ -248,7 +248,7 @@ async def test_rewrites_go_before_those_of_the_settings_and_the_rest_of_the_poli
 @BOTH_KINDS
 async def test_closing_a_plugin_ends_its_streams(fixture: PluginFixture) -> None:
     async with Exchange(rate=200) as exchange:
-        plugin = open_plugin(fixture.path, rewrite=rewrites(exchange), allow_private=True)
+        plugin = open_plugin(fixture.path, rewrite=exchange.rewrites, allow_private=True)
         async with plugin.stream(candle_key()) as stream:
             await drain(stream, 1)
             await plugin.aclose()

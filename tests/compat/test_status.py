@@ -10,7 +10,7 @@ import pytest
 from compat import ManagerStatus, PluginKind, StreamManager, StreamState, open_plugin
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, PluginFixture, candle_key
-from tests.support.simex import open_against, rewrites
+from tests.support.simex import open_against
 from tests.support.waiting import drain, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -24,7 +24,7 @@ async def test_a_manager_tells_what_runs_and_how_each_subscriber_fares() -> None
     async with Exchange(rate=100) as exchange, StreamManager() as manager:
         assert manager.status() == ManagerStatus((), 0)
         for source, fixture in (("old", LEGACY), ("new", GENERIC)):
-            await manager.register(source, fixture.path, rewrite=rewrites(exchange), allow_private=True)
+            await manager.register(source, fixture.path, rewrite=exchange.rewrites, allow_private=True)
         keys = [f"ohlcv:{source}:BTC-USDT?timeframe=1m" for source in ("old", "new")]
         async with (
             manager.subscribe(keys[0], buffer=500) as quick,

@@ -24,7 +24,7 @@ from examples.adopting.owner import CompanyConnector, Manager, Market, Tick
 from tests.support.guests import Answer
 from tests.support.legacy import legacy, on
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
-from tests.support.simex import Candle, candles, rewrites
+from tests.support.simex import Candle, candles
 from tests.support.waiting import guest_threads, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -291,7 +291,7 @@ async def test_an_address_that_is_not_declared_is_denied_unless_it_is_allowed(co
 @pytest.mark.parametrize("case", [case for case in CASES.values() if case.is_new], ids=lambda case: case.plugin.id)
 async def test_a_private_address_is_denied_unless_it_is_allowed(case: Case, company: Company) -> None:
     async with Exchange() as exchange:
-        manager = company.after(NetworkPolicy(rewrites=tuple(rewrites(exchange).items())))
+        manager = company.after(NetworkPolicy(rewrites=tuple(exchange.rewrites.items())))
         manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
         await until(lambda: bool(company.said()), "it fails")

@@ -15,7 +15,6 @@ import pytest
 from compat.demo.exchange import Exchange
 from examples import actor_pykka, actor_sink
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
-from tests.support.simex import rewrites
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples"
@@ -86,7 +85,7 @@ def test_the_script_prints_ten_candles_of_the_simulator(finished: dict[str, Fini
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.id)
 async def test_the_script_runs_every_plugin(fixture: PluginFixture) -> None:
     async with Exchange(rate=100) as exchange:
-        options = [f"--rewrite={prefix}={target}" for prefix, target in rewrites(exchange).items()]
+        options = [f"--rewrite={prefix}={target}" for prefix, target in exchange.rewrites.items()]
         code, output, errors = await run(
             "examples/script.py", str(fixture.path), KEY, "--allow-private", "--count=3", *options
         )

@@ -14,7 +14,7 @@ from compat.demo.exchange import Exchange
 from tests.support.flavours import ASYNCIO, Flavour
 from tests.support.plugins import PluginFixture
 
-__all__ = ["QUICK", "Candle", "candle_of", "candles", "open_against", "rewrites"]
+__all__ = ["QUICK", "Candle", "candle_of", "candles", "open_against"]
 
 QUICK = Backoff(first=0.05, highest=0.2)
 
@@ -31,11 +31,6 @@ class Candle:
     volume: str
 
 
-def rewrites(exchange: Exchange) -> dict[str, str]:
-    """What leads a plugin's hard-wired addresses to ``exchange``."""
-    return {"wss://stream.simex.example": exchange.ws_url, "https://api.simex.example": exchange.http_url}
-
-
 def open_against(
     fixture: PluginFixture,
     exchange: Exchange,
@@ -49,7 +44,7 @@ def open_against(
         fixture.path,
         name=fixture.id,
         config=config,
-        rewrite=rewrites(exchange),
+        rewrite=exchange.rewrites,
         allow_private=True,
         settings=settings or AdapterSettings(backoff=QUICK),
     )

@@ -21,7 +21,6 @@ import wasmtime
 from compat.cli import cli
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT
-from tests.support.simex import rewrites
 from tests.support.terminal import on_a_terminal
 
 if TYPE_CHECKING:
@@ -244,7 +243,7 @@ def test_debug_shows_the_traceback_without_secrets(command: Command, monkeypatch
 
 async def test_debug_shows_what_the_library_logs_and_nothing_of_other_libraries(start: Start) -> None:
     async with Exchange(mode="replay", limit=1) as exchange:
-        options = [part for pair in rewrites(exchange).items() for part in ("--rewrite", "=".join(pair))]
+        options = [part for pair in exchange.rewrites.items() for part in ("--rewrite", "=".join(pair))]
         secret = ("--config", "api_key=correct-horse")
         process = await start("run", PLUGIN, KEY, *options, "--allow-private", "--count", 1, "--debug", *secret)
         _, err = await process.communicate()

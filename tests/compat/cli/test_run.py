@@ -18,7 +18,7 @@ from compat import StreamData, StreamKey
 from compat.cli.run import _ndjson, _text
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
-from tests.support.simex import candle_of, candles, rewrites
+from tests.support.simex import candle_of, candles
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def redirected(exchange: Exchange) -> list[str]:
-    return [part for source, target in rewrites(exchange).items() for part in ("--rewrite", f"{source}={target}")]
+    return [part for source, target in exchange.rewrites.items() for part in ("--rewrite", f"{source}={target}")]
 
 
 async def run(

@@ -213,6 +213,7 @@ async def test_the_journal_keeps_request_headers_and_when_it_was_open() -> None:
             await exchange.wait_for_connections(1, timeout=5)
             record = exchange.journal.connections[0]
             assert ("X-Key", "abc") in record.headers
+            assert record.path == "/ws"
             before = record.closed
         await exchange.wait_for_disconnect(timeout=5)
         after = record.closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from compat.demo.journal import ConnectionRecord, Journal, SentKlines
 
@@ -29,7 +30,20 @@ def test_half_a_million_candles_take_a_few_megabytes() -> None:
     sent = SentKlines((BTC, ETH))
     for n in range(500_000):
         sent.add(BTC, n)
-    assert sys.getsizeof(sent._markets) + sys.getsizeof(sent._numbers) < 4_000_000
+    assert sum(map(sys.getsizeof, (sent._markets, sent._numbers, sent._times))) < 8_000_000
+
+
+def test_it_is_known_when_a_candle_was_sent_last() -> None:
+    sent = SentKlines((BTC, ETH))
+    began = time.monotonic()
+    for pair, n in [(BTC, 0), (ETH, 1), (BTC, 1), (BTC, 0)]:
+        sent.add(pair, n)
+    first, again = sent.sent_at(*BTC, 1), sent.sent_at(*BTC, 0)
+    assert first is not None
+    assert again is not None
+    assert began <= first <= again <= time.monotonic()
+    assert sent.sent_at(*BTC, 2) is None
+    assert sent.sent_at(*ETH, 0) is None
 
 
 def test_the_journal_adds_up_its_connections() -> None:

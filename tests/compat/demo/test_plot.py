@@ -1,0 +1,142 @@
+"""The demo's plot with the real exchange and both plugins, and verdicts that go against it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+
+import attrs
+import pytest
+
+from adapters.contract import Candle
+from compat import StreamData, StreamRejectedError, StreamState
+from compat.demo import plot
+from compat.demo.exchange import Exchange
+from compat.demo.plot import Pace, perform
+from compat.demo.show import Phase, Show
+
+QUICK = Pace(rate=50.0, outage=0.2)
+SILENT = logging.getLogger("tests.silent")
+SILENT.propagate = False
+SILENT.addHandler(logging.NullHandler())
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+read = StreamData.candle
+
+
+class Onlooker:
+    """Notes what it could see."""
+
+    def __init__(self) -> None:
+        self.phases: list[Phase] = []
+        self.states: dict[str, set[StreamState]] = {"legacy": set(), "generic": set()}
+        self.looks = 0
+
+    def show(self, show: Show) -> None:
+        self.looks += 1
+        if show.phase not in self.phases:
+            self.phases.append(show.phase)
+        for name, feed in show.feeds.items():
+            self.states[name].add(feed.state)
+
+
+async def run(candles: int = 3, view: Onlooker | None = None) -> Show:
+    return await perform(candles, 7, QUICK, view or Onlooker(), logger=SILENT)
+
+
+def failed(show: Show) -> list[str]:
+    return [check.text for check in show.checks if not check.passed]
+
+
+async def test_both_plugins_deliver_the_same_are_interrupted_and_come_back() -> None:
+    view = Onlooker()
+    show = await run(10, view)
+    assert failed(show) == []
+    assert show.passed
+    assert len(show.common) >= 20
+    assert view.phases[-1] is Phase.OVER
+    assert {Phase.STREAMING, Phase.INTERRUPTED} <= set(view.phases)
+    for name, feed in show.feeds.items():
+        assert {StreamState.STREAMING, StreamState.RECOVERING, StreamState.STOPPED} <= view.states[name]
+        assert len(feed.gaps) == 1
+        assert feed.rate > 0
+        latencies = [arrival.latency for arrival in feed.arrivals]
+        assert all(latency is not None and 0 < latency < 2 for latency in latencies)
+        texts = [happening.text for happening in show.happenings if happening.who == name and not happening.routine]
+        assert [text.split()[0] for text in texts] == ["recovering:", "gap", "back"]
+    told = [happening.text for happening in show.happenings if happening.who == "exchange"]
+    assert told[1:] == ["drops both connections, and turns callers away for 0.2 s", "lets callers in again"]
+
+
+async def test_a_difference_in_one_price_is_found_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_with_a_difference(item: StreamData) -> Candle | None:
+        candle = read(item)
+        if candle is None or item.key.source == "legacy" or item.sequence != 1:
+            return candle
+        return attrs.evolve(candle, close=candle.close.next_plus())
+
+    monkeypatch.setattr(StreamData, "candle", read_with_a_difference)
+    show = await run()
+    same, true, *others = show.checks
+    assert not same.passed
+    assert same.text.endswith(" wanted, 1 of them different")
+    assert [detail.split(":")[0] for detail in same.details] == ["legacy", "generic"]
+    assert not true.passed
+    assert [detail.split(":")[0] for detail in true.details] == ["generic", "exchange"]
+    assert all(check.passed for check in others)
+
+
+async def test_candles_that_only_one_plugin_delivers_are_not_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_another_time(item: StreamData) -> Candle | None:
+        candle = read(item)
+        if candle is None or item.key.source == "legacy":
+            return candle
+        return attrs.evolve(candle, opened=candle.opened + 1)
+
+    monkeypatch.setattr(StreamData, "candle", read_another_time)
+    monkeypatch.setattr(plot, "_PATIENCE", 1.0)
+    show = await run(1)
+    assert show.checks[0].text.startswith("0 candles from both plugins of 11 wanted, 0 of them different")
+    assert [check.passed for check in show.checks] == [False, False, False, False, False, True]
+    gave_up = [happening.text for happening in show.happenings if happening.who == "demo"][-1]
+    assert gave_up.startswith("given up after 1.")
+
+
+async def test_an_exchange_that_stays_down_is_given_up_with_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    reject = Exchange.reject
+    monkeypatch.setattr(Exchange, "reject", lambda self, count: reject(self, count or 10_000))
+    monkeypatch.setattr(plot, "_PATIENCE", 1.5)
+    show = await run()
+    assert "back by themselves: legacy is not, generic is not" in failed(show)
+    assert len(failed(show)) == 2
+    assert any("given up after" in happening.text for happening in show.happenings)
+
+
+async def test_a_failure_is_raised_even_if_both_plugins_fail_and_nothing_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read_with_a_failure(item: StreamData) -> Candle | None:
+        raise StreamRejectedError(item.key.source, str(item.key), "no more")
+
+    monkeypatch.setattr(StreamData, "candle", read_with_a_failure)
+    with pytest.raises(StreamRejectedError, match="no more"):
+        await run()
+    gc.collect()  # a task whose exception nobody has looked at complains when it is collected
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+async def test_a_view_that_fails_ends_the_show() -> None:
+    class Blind(Onlooker):
+        def show(self, show: Show) -> None:
+            if show.common:
+                raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await run(view=Blind())
+
+
+async def test_for_many_candles_the_exchange_sends_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plot, "_LONGEST", 1.0)
+    show = await run(300)
+    assert show.rate == 300
+    assert failed(show) == []
