@@ -27,8 +27,8 @@ format: .venv/.ready ## Bring the sources into the common form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-fixtures: .venv/.ready ## Rebuild the Go plugins (needs Go, as pinned in fixtures/plugins/go.mod)
-	@$(BIN)/python fixtures/build.py
+fixtures: .venv/.ready ## Rebuild the plugins (needs Go as pinned in fixtures/plugins/go.mod, and Node.js)
+	@$(BIN)/python -m fixtures.build
 
 package: .venv/.ready ## The wheel, installed and tried in an empty environment
 	@.ci/package

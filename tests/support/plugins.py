@@ -60,6 +60,14 @@ FIXTURES: tuple[PluginFixture, ...] = (
         sends_credential=True,
         stream_types=(),
     ),
+    PluginFixture(
+        "legacy-assemblyscript",
+        _ROOT / "fixtures" / "assemblyscript" / "legacy-callback" / "plugin.wasm",
+        PluginKind.LEGACY,
+        "SimEx (AssemblyScript)",
+        sends_credential=True,
+        stream_types=(),
+    ),
     PluginFixture("generic-blocking", _DEMO / "generic.wasm", PluginKind.GENERIC, "simex-generic-blocking"),
     PluginFixture(
         "generic-goroutine",
@@ -73,6 +81,9 @@ FIXTURES: tuple[PluginFixture, ...] = (
         PluginKind.GENERIC,
         "SimEx (sleeping)",
         stream_types=(),
+    ),
+    PluginFixture(
+        "generic-zig", _ROOT / "fixtures" / "zig" / "generic-blocking" / "plugin.wasm", PluginKind.GENERIC, "simex-zig"
     ),
 )
 

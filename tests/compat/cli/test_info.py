@@ -32,7 +32,9 @@ def test_every_plugin_tells_who_it_is_and_what_it_reaches(command: Command, fixt
 
 @pytest.mark.parametrize("style", ["json", "ndjson"])
 def test_the_same_for_machines(command: Command, style: str) -> None:
-    paths = [fixture.path for fixture in FIXTURES[:3]]
+    fixtures = {fixture.id: fixture for fixture in FIXTURES}
+    generic = fixtures["generic-blocking"]
+    paths = [fixtures["legacy-callback"].path, fixtures["legacy-command"].path, generic.path]
     outcome = command("info", *paths, "--format", style)
     if style == "json":
         document = json.loads(outcome.out)
@@ -48,7 +50,7 @@ def test_the_same_for_machines(command: Command, style: str) -> None:
         "sha256": report.sha256,
         "kind": "generic",
         "dialect": None,
-        "name": FIXTURES[2].title,
+        "name": generic.title,
         "version": "1.0.0",
         "author": "plugin-compat",
         "description": "Candles of SimEx, received inside start_stream",

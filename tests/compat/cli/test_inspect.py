@@ -15,7 +15,11 @@ from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
 if TYPE_CHECKING:
     from tests.compat.cli.conftest import Command
 
-DIALECTS = {"legacy-callback": " (callback dialect)", "legacy-command": " (command dialect)"}
+DIALECTS = {
+    "legacy-assemblyscript": " (callback dialect)",
+    "legacy-callback": " (callback dialect)",
+    "legacy-command": " (command dialect)",
+}
 
 
 def module(tmp_path: Path, *lines: str) -> Path:
@@ -35,7 +39,8 @@ def test_every_plugin_is_named_by_its_kind_and_dialect(command: Command, fixture
     first, *lines = outcome.out.decode().splitlines()
     assert first == f"{fixture.path}: {fixture.kind}{DIALECTS.get(fixture.id, '')}"
     assert f"  because it {report.reason}" in lines
-    assert any(report.sha256 in line and "built by Go" in line for line in lines)
+    built = ", built by Go" if report.toolchain is not None else ""
+    assert any(line.startswith(f"  {report.size:,} bytes{built}") and report.sha256 in line for line in lines)
     assert f"  exports  {', '.join(export.name for export in report.exports)}" in lines
     assert "error" not in outcome.out.decode()
     assert (outcome.code, outcome.err) == (0, "")
