@@ -110,16 +110,21 @@ class _Items:
         self._fetched_at = 0.0
         self._closed = False
 
-    def next(self, timeout: float | None) -> StreamData:
-        """The next item. Raises ``TimeoutError``, ``StopIteration``, or what broke the source."""
+    def next(self, timeout: float | None) -> StreamData | None:
+        """The next item, ``None`` at the end. Raises ``TimeoutError``, or what broke the source."""
         if not self._fetched:
             if self._closed or self._loop.closed or not self._loop.run(functools.partial(self._fetch, timeout)):
-                raise StopIteration
+                return None
             self._fetched_at = time.monotonic()
         try:
             return self._fetched.popleft()
         except IndexError:  # closed by another thread meanwhile
-            raise StopIteration from None
+            return None
+
+    def __next__(self) -> StreamData:
+        if (item := self.next(None)) is None:
+            raise StopIteration
+        return item
 
     async def _fetch(self, timeout: float | None) -> bool:
         """Fetch what is there, one item at least. Returns whether there was one."""
@@ -189,12 +194,11 @@ class Stream:
                 return
             yield event
 
-    def get(self, timeout: float | None = None) -> StreamData:
-        """The next item, as ``next(stream)`` gives it, but waiting so many seconds at most.
+    def get(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, waiting so many seconds at most; ``None`` if the stream has ended.
 
         Raises:
             TimeoutError: There was none in time; nothing is lost, and the stream goes on.
-            StopIteration: The stream has ended.
             CompatError: It broke.
         """
         return self._items.next(timeout)
@@ -218,7 +222,7 @@ class Stream:
         return self
 
     def __next__(self) -> StreamData:
-        return self._items.next(None)
+        return next(self._items)
 
 
 class Plugin:
@@ -338,7 +342,7 @@ class Subscription:
             stats, delivered=stats.delivered - held, buffered=stats.buffered + held, lag=max(stats.lag, lag)
         )
 
-    def get(self, timeout: float | None = None) -> StreamData:
+    def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; see ``Stream.get``."""
         return self._items.next(timeout)
 
@@ -361,7 +365,7 @@ class Subscription:
         return self
 
     def __next__(self) -> StreamData:
-        return self._items.next(None)
+        return next(self._items)
 
 
 class StreamManager:

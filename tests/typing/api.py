@@ -101,7 +101,7 @@ def without_asyncio(path: Path) -> None:
         assert_type(plugin.call("get_timeframes"), bytes)
         with plugin.stream("ohlcv:woox:PERP_BTC_USDT") as stream:
             assert_type(stream, compat.blocking.Stream)
-            assert_type(stream.get(timeout=1.5), compat.StreamData)
+            assert_type(stream.get(timeout=1.5), compat.StreamData | None)
             for item in stream:
                 assert_type(item, compat.StreamData)
             for event in stream.events():
