@@ -6,6 +6,7 @@ facts and build their text from them.
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from detectors.errors import NetworkError, PluginError, UsageError
@@ -247,7 +248,11 @@ class UnknownExportError(UsageError):
     """
 
     def __init__(self, plugin: str, export: str, exports: tuple[str, ...]) -> None:
-        super().__init__(f"plugin {plugin!r} exports no {export!r}", remedy=f"It exports {', '.join(exports)}")
+        close = difflib.get_close_matches(export, exports, n=1)
+        guess = f"Did you mean {close[0]!r}? " if close else ""
+        super().__init__(
+            f"plugin {plugin!r} exports no function {export!r}", remedy=f"{guess}It exports {', '.join(exports)}"
+        )
         self.plugin = plugin
         self.export = export
         self.exports = exports

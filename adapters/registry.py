@@ -53,5 +53,7 @@ def make_adapter(
     try:
         module = importlib.import_module(f"adapters.{chosen.value}")
     except ModuleNotFoundError as error:
+        if error.name != f"adapters.{chosen.value}":  # an adapter there is, but something that it needs is missing
+            raise
         raise UnsupportedPluginError(name, chosen.value, "there is no adapter for this kind") from error
     return cast("AdapterFactory", module.ADAPTER)(name, wasm, report, settings)

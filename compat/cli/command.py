@@ -5,6 +5,7 @@ An error is one or two lines on stderr: what is wrong and where, then what to do
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -90,6 +91,13 @@ def tell(error: Exception, session: Session) -> int:
     return code
 
 
+_OS_REMEDIES = {
+    errno.EADDRINUSE: "Choose another port, or let the system choose a free one",
+    errno.ENOSPC: "Make room where the output goes, or write it elsewhere",
+    errno.EACCES: "Copy it somewhere where you may read it",
+}
+
+
 def _in_one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -105,7 +113,8 @@ def _words(error: Exception) -> tuple[str, str, int]:
     if isinstance(error, CompatError):
         return error.message, error.remedy, 1
     if isinstance(error, OSError):
-        return f"{error.filename or 'the system'}: {error.strerror or error}", "", 1
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", _OS_REMEDIES.get(error.errno or 0, ""), 1
     return (
         f"unexpected {type(error).__name__}: {error}",
         "This is a defect of plugin-compat: please report it with what the same command prints with --debug",

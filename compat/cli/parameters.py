@@ -18,6 +18,7 @@ from adapters.net.policy import parse_rewrite
 from adapters.secrets import Redactor
 from compat.cli.command import BadValue, Session
 from compat.configuration import read_config
+from compat.errors import ConfigFileError
 from compat.plugin import Plugin, open_plugin
 from detectors.report import inspect
 
@@ -25,15 +26,22 @@ __all__ = ["EXPORT", "FILE", "KEY", "Open", "format_option", "opens_plugin"]
 
 
 class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
-    """A file that is there and can be read."""
+    """A file that is there and can be read.
+
+    Args:
+        suffixes: How the names of such files end.
+    """
 
     name = "FILE"
+
+    def __init__(self, *suffixes: str) -> None:
+        self._suffixes = suffixes
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(os.fsdecode(value) if isinstance(value, bytes) else str(value))
         try:
             if path.is_dir():
-                raise BadValue(f"'{path}' is a folder.", _modules_in(path), param, ctx)
+                raise BadValue(f"'{path}' is a folder.", self._files_in(path), param, ctx)
             if not path.exists():
                 raise BadValue(f"'{path}' does not exist.", _near(path), param, ctx)
         except PermissionError:
@@ -46,13 +54,12 @@ class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(incomplete, type="file")]
 
-
-def _modules_in(folder: Path) -> str:
-    try:
-        names = sorted(path.name for path in folder.glob("*.wasm"))[:5]
-    except OSError:
-        names = []
-    return f"Name a file in it: {', '.join(names)}" if names else "Name a .wasm file"
+    def _files_in(self, folder: Path) -> str:
+        try:
+            names = sorted(path.name for path in folder.iterdir() if path.suffix in self._suffixes)[:5]
+        except OSError:
+            names = []
+        return f"Name a file in it: {', '.join(names)}" if names else f"Name a {' or '.join(self._suffixes)} file"
 
 
 def _near(path: Path) -> str:
@@ -65,6 +72,21 @@ def _near(path: Path) -> str:
         return f"The folder '{path.parent}' does not exist either"
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"Did you mean '{path.with_name(close[0])}'?" if close else "Check the path; it is relative to this folder"
+
+
+class _ConfigFile(_File):
+    """A plugin's configuration, read."""
+
+    def __init__(self) -> None:
+        super().__init__(".toml", ".json")
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, dict):
+            return value
+        try:
+            return read_config(super().convert(value, param, ctx))
+        except ConfigFileError as error:
+            raise BadValue(f"'{error.path}': {error.problem}.", error.remedy, param, ctx) from None
 
 
 class _Key(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
@@ -118,7 +140,7 @@ class _Rewrite(click.ParamType):  # type: ignore[type-arg]  # generic since clic
             self.fail(str(error), param, ctx)
 
 
-FILE, KEY, EXPORT = _File(), _Key(), _Export()
+FILE, CONFIG_FILE, KEY, EXPORT = _File(".wasm"), _ConfigFile(), _Key(), _Export()
 
 format_option = click.option(
     "--format",
@@ -138,7 +160,7 @@ _PLUGIN_OPTIONS = (
     ),
     click.option(
         "--config-file",
-        type=FILE,
+        type=CONFIG_FILE,
         help="The plugin's configuration: TOML or JSON. Secrets need not stand in it: "
         'api_key = {env = "WOOX_KEY"} takes a value from the environment, {file = "path"} from a file.',
     ),
@@ -164,13 +186,13 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
         *,
         file: Path,
         config: tuple[tuple[str, str], ...],
-        config_file: Path | None,
+        config_file: dict[str, Any] | None,
         kind: str | None,
         rewrite: tuple[tuple[str, str], ...],
         allow_private: bool,
         **others: Any,
     ) -> int:
-        values: dict[str, Any] = {**(read_config(config_file) if config_file is not None else {}), **dict(config)}
+        values: dict[str, Any] = {**(config_file or {}), **dict(config)}
         click.get_current_context().ensure_object(Session).redact = Redactor(values)
         open_ = functools.partial(
             _open, file, values or None, kind=kind, rewrite=dict(rewrite), allow_private=allow_private

@@ -120,7 +120,7 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         UnknownExportError("p", "e", ("a", "b")),
         UsageError,
         {"plugin": "p", "export": "e", "exports": ("a", "b")},
-        "plugin 'p' exports no 'e'. It exports a, b",
+        "plugin 'p' exports no function 'e'. It exports a, b",
     ),
     (
         UnsupportedPluginError("p", "third", "no adapter"),

@@ -104,9 +104,9 @@ async def test_a_request_reaches_the_plugin_and_its_failure_says_why() -> None:
 
 async def test_an_unknown_export_is_named_with_those_there_are() -> None:
     async with open_module(module(get_name=Answer("SimEx"))) as plugin:
-        with pytest.raises(UnknownExportError, match=r"exports no 'get_nmae'.*start_stream, stop_stream, get_name"):
+        with pytest.raises(UnknownExportError, match=r"no function 'get_nmae'.*start_stream, stop_stream, get_name"):
             await plugin.call("get_nmae")
-        with pytest.raises(UnknownExportError, match="exports no 'memory'"):
+        with pytest.raises(UnknownExportError, match="exports no function 'memory'"):
             await plugin.call("memory")
 
 

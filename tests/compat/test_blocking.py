@@ -154,7 +154,7 @@ def test_calls_and_metadata_and_errors_cross_the_border() -> None:
         assert (plugin.name, str(plugin.kind), plugin.report.dialect) == ("woox", "legacy", "callback")
         assert plugin.info().name == "SimEx"
         assert plugin.call("get_name") == b"SimEx"
-        with pytest.raises(UnknownExportError, match="exports no 'nope'"):
+        with pytest.raises(UnknownExportError, match="exports no function 'nope'"):
             plugin.call("nope")
         with pytest.raises(KeyFormatError):
             plugin.stream("nonsense")

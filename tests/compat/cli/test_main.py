@@ -103,6 +103,8 @@ WRONG_USAGE = [
     (("run", PLUGIN, KEY, "--rewrite", "a.example=ws://127.0.0.1:1"), "FROM=TO", "See"),
     (("run", PLUGIN, KEY, "--config", "api_key"), "NAME=VALUE", "See 'plugin-compat run --help'"),
     (("run", PLUGIN, KEY, "--config-file", "missing.toml"), "'missing.toml' does not exist.", "Check the path"),
+    (("run", PLUGIN, KEY, "--config-file", Path(__file__).parent), "is a folder.", "Name a .toml or .json file"),
+    (("run", PLUGIN, KEY, "--config-file", PLUGIN), "ends in neither .toml nor .json.", "Rename it to what it is"),
     (("run", PLUGIN, KEY, "--everything"), "No such option", "See 'plugin-compat run --help'"),
     (("run", PLUGIN, KEY, KEY), "Got unexpected extra argument", "See 'plugin-compat run --help'"),
     (("call", PLUGIN), "Missing argument 'EXPORT'.", "See 'plugin-compat call --help'"),
@@ -220,7 +222,11 @@ def test_an_interruption_exits_with_130(command: Command, monkeypatch: pytest.Mo
 def test_an_error_of_the_system_names_the_file(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(monkeypatch, OSError(28, "No space left on device", "/tmp/x"))
     outcome = command("run", PLUGIN, KEY)
-    assert (outcome.code, outcome.err) == (1, "error: /tmp/x: No space left on device\n")
+    assert outcome.code == 1
+    assert outcome.err.splitlines() == [
+        "error: /tmp/x: No space left on device",
+        "  Make room where the output goes, or write it elsewhere",
+    ]
 
 
 def test_a_defect_is_told_as_one_without_a_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,12 @@ def test_a_configuration_file_that_refers_to_nothing_is_told(command: Command, t
     path = tmp_path / "simex.toml"
     path.write_text('api_key = { env = "SIMEX_KEY_THAT_IS_NOT_SET" }')
     outcome = command("run", LEGACY.path, KEY, "--config-file", path)
-    assert (outcome.code, outcome.out) == (1, b"")
+    assert (outcome.code, outcome.out) == (2, b"")
     what, remedy = outcome.err.splitlines()
-    assert what.startswith(f"error: configuration file {path}: api_key comes from the environment variable SIMEX_KEY_")
+    assert what == (
+        f"error: Invalid value for '--config-file': '{path}': api_key comes from the environment variable "
+        "SIMEX_KEY_THAT_IS_NOT_SET, which is not set."
+    )
     assert remedy == "  Set SIMEX_KEY_THAT_IS_NOT_SET"
 
 
