@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 __all__ = ["Redactor"]
 
@@ -14,11 +16,12 @@ class Redactor:
     """Replaces every value of a configuration in a text by ``***``.
 
     Args:
-        config: Texts and numbers in it, however deep, are taken for secrets; names are not.
+        config: Texts and numbers in it, however deep, are taken for secrets, also where they are written as JSON or in
+            a URL; names are not.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        texts = {text for text in _leaves(config) if len(text) >= _SHORTEST}
+        texts = {form for text in _leaves(config) if len(text) >= _SHORTEST for form in _forms(text)}
         self._secrets = sorted(texts, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
@@ -26,6 +29,15 @@ class Redactor:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _forms(text: str) -> Iterator[str]:
+    """How a text is written as it stands, in JSON and in URLs."""
+    yield text
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield quote(text, safe="")
+    yield quote_plus(text)
 
 
 def _leaves(value: object) -> Iterator[str]:

@@ -46,6 +46,7 @@ BATCH = 64
 """Items that are fetched at once, if so many wait."""
 
 T = TypeVar("T")
+Stats = TypeVar("Stats", StreamStats, SubscriptionStats)
 
 
 class _Loop:
@@ -121,11 +122,6 @@ class _Items:
         except IndexError:  # closed by another thread meanwhile
             return None
 
-    def __next__(self) -> StreamData:
-        if (item := self.next(None)) is None:
-            raise StopIteration
-        return item
-
     async def _fetch(self, timeout: float | None) -> bool:
         """Fetch what is there, one item at least. Returns whether there was one."""
         try:
@@ -144,17 +140,44 @@ class _Items:
         self._closed = True
         self._fetched.clear()
 
-    def held(self) -> tuple[int, float]:
-        """How many fetched items wait, and for how many seconds the first of them has."""
+    def counted(self, stats: Stats) -> Stats:
+        """Counters of the source, with the items that have been fetched and not yet handed out as buffered."""
         held = len(self._fetched)
-        return held, time.monotonic() - self._fetched_at if held else 0.0
+        lag = time.monotonic() - self._fetched_at if held else 0.0
+        return attrs.evolve(
+            stats, delivered=stats.delivered - held, buffered=stats.buffered + held, lag=max(stats.lag, lag)
+        )
 
 
 async def _collect(events: AsyncIterator[StreamEvent]) -> list[StreamEvent]:
     return [event async for event in events]
 
 
-class Stream:
+class _Iterated:
+    """What a stream and a subscription have in common: their items, one by one."""
+
+    _items: _Items
+
+    def get(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, waiting so many seconds at most; ``None`` at the end.
+
+        Raises:
+            TimeoutError: There was none in time; nothing is lost, and more may come.
+            CompatError: The stream broke.
+        """
+        return self._items.next(timeout)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamData:
+        item = self._items.next(None)
+        if item is None:
+            raise StopIteration
+        return item
+
+
+class Stream(_Iterated):
     """A stream, as a context manager and iterator; see ``compat.Stream``. Made by ``Plugin.stream``."""
 
     def __init__(self, loop: _Loop, stream: AsyncStream) -> None:
@@ -175,10 +198,7 @@ class Stream:
     @property
     def stats(self) -> StreamStats:
         """A snapshot of the counters."""
-        stats, (held, lag) = self._stream.stats, self._items.held()
-        return attrs.evolve(
-            stats, delivered=stats.delivered - held, buffered=stats.buffered + held, lag=max(stats.lag, lag)
-        )
+        return self._items.counted(self._stream.stats)
 
     def events(self) -> Iterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
@@ -194,15 +214,6 @@ class Stream:
                 return
             yield event
 
-    def get(self, timeout: float | None = None) -> StreamData | None:
-        """The next item, waiting so many seconds at most; ``None`` if the stream has ended.
-
-        Raises:
-            TimeoutError: There was none in time; nothing is lost, and the stream goes on.
-            CompatError: It broke.
-        """
-        return self._items.next(timeout)
-
     def close(self) -> None:
         """Stop the stream. Safe to call twice."""
         self._items.close()
@@ -217,12 +228,6 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> StreamData:
-        return next(self._items)
 
 
 class Plugin:
@@ -312,7 +317,7 @@ def open_plugin(
     return Plugin(plugin, _Loop(f"plugin {plugin.name!r}"), shares_loop=False)
 
 
-class Subscription:
+class Subscription(_Iterated):
     """A subscription, as a context manager and iterator; see ``compat.Subscription``."""
 
     def __init__(self, loop: _Loop, subscription: _subscription.Subscription) -> None:
@@ -337,14 +342,7 @@ class Subscription:
     @property
     def stats(self) -> SubscriptionStats:
         """A snapshot of the counters."""
-        stats, (held, lag) = self._subscription.stats, self._items.held()
-        return attrs.evolve(
-            stats, delivered=stats.delivered - held, buffered=stats.buffered + held, lag=max(stats.lag, lag)
-        )
-
-    def get(self, timeout: float | None = None) -> StreamData | None:
-        """The next item, waiting so many seconds at most; see ``Stream.get``."""
-        return self._items.next(timeout)
+        return self._items.counted(self._subscription.stats)
 
     def unsubscribe(self) -> None:
         """End the subscription; the stream too, if nobody else is subscribed. Safe to call twice."""
@@ -360,12 +358,6 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.unsubscribe()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> StreamData:
-        return next(self._items)
 
 
 class StreamManager:

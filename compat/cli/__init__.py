@@ -5,7 +5,9 @@ Exit codes: 0 fine; 1 the plugin or the run has a problem; 2 wrong usage; 130 in
 
 from __future__ import annotations
 
+import signal
 import sys
+import warnings
 
 import click
 
@@ -64,6 +66,9 @@ def main() -> None:
     try:
         code = cli.main(prog_name="plugin-compat", standalone_mode=False, obj=session)
     except click.exceptions.Abort:
+        # Whoever presses Ctrl-C again while the interpreter ends wants no traceback either.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        warnings.simplefilter("ignore")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - it is told, and shown with --debug
         sys.exit(tell(error, session))

@@ -13,6 +13,7 @@ CONFIG = {
     "flag": True,
     "nothing": None,
     "short": "abc",
+    "odd": 'a "b"\n&ü',
 }
 
 
@@ -23,6 +24,10 @@ CONFIG = {
         ("correct-horse-battery", "***"),
         ("staple 12345678 tuples", "*** *** ***"),
         ("api_key is True, None or abc", "api_key is True, None or abc"),
+        (r'{"odd": "a \"b\"\n&ü"}', '{"odd": "***"}'),
+        (r'{"odd": "a \"b\"\n&\u00fc"}', '{"odd": "***"}'),
+        ("?odd=a%20%22b%22%0A%26%C3%BC&x=1", "?odd=***&x=1"),
+        ("?odd=a+%22b%22%0A%26%C3%BC&x=1", "?odd=***&x=1"),
         ("", ""),
     ],
 )
