@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from adapters.closing import Closing
 from adapters.stream import AdapterStream, Driver
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class PluginAdapter:
         self._drive = drive
         self._farewell = farewell
         self._streams: set[AdapterStream] = set()
+        self._closing = Closing(self._close, f"close of plugin {host.name}")
 
     @property
     def report(self) -> ModuleReport:
@@ -59,12 +61,16 @@ class PluginAdapter:
             capacity=settings.buffer,
             clock=settings.clock,
             logger=self._host.logger,
+            redact=self._host.redact,
             ended=self._streams.discard,
         )
         self._streams.add(stream)
         return stream
 
     async def aclose(self) -> None:
-        """Stop every stream and guest."""
+        """Stop every stream and guest; see ``contract.StreamAdapter``."""
+        await self._closing()
+
+    async def _close(self) -> None:
         await asyncio.gather(*(stream.aclose() for stream in tuple(self._streams)))
         await self._host.aclose(self._farewell)

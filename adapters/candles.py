@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from adapters.times import nanoseconds
+from adapters.times import EARLIEST, LATEST, nanoseconds
 
 __all__ = ["FIELDS", "Candle", "read_candle"]
 
@@ -26,8 +26,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "volume": ("volume",),
 }
 
-# The years 1 to 9999, as far as RFC 3339 and the standard library reach.
-_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _TO_NANOSECONDS = Context(prec=64, rounding=ROUND_FLOOR)
 
@@ -91,7 +89,7 @@ def _nanoseconds(value: Any) -> int:
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return nanoseconds(value)
     seconds = _number(value)
-    if not _EARLIEST <= seconds <= _LATEST:  # before it is multiplied: an exponent may be enormous
+    if not EARLIEST <= seconds < LATEST + 1:  # before it is multiplied: an exponent may be enormous
         msg = "not unix seconds"
         raise ValueError(msg)
     return int(_TO_NANOSECONDS.scaleb(seconds, 9).to_integral_value(ROUND_FLOOR))

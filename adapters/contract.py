@@ -173,7 +173,8 @@ class Stream(Protocol):
     holds no connection): the iteration stops after the last item. *Broken* (everything else): the iteration delivers
     what is there and then raises a ``CompatError`` that says why.
 
-    Only one consumer may iterate. A slow consumer makes the plugin and its socket wait; nothing is dropped.
+    Only one consumer may iterate, or ``receive`` on a thread of its own. A slow one makes the plugin and its socket
+    wait; nothing is dropped.
     """
 
     @property
@@ -195,8 +196,23 @@ class Stream(Protocol):
         """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
         ...
 
+    def receive(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, for a consumer on a thread: what ``anext`` is for one on the event loop. Blocks the thread.
+
+        Args:
+            timeout: Seconds to wait; ``None`` for as long as it takes.
+
+        Returns:
+            The item; ``None`` where the iteration would stop.
+
+        Raises:
+            TimeoutError: There was none in time.
+            CompatError: The stream broke.
+        """
+        ...
+
     async def aclose(self) -> None:
-        """Stop the stream. Safe to call twice."""
+        """Stop the stream. Safe to call twice; whoever is cancelled while waiting leaves it closing."""
         ...
 
     async def __aenter__(self) -> Self: ...

@@ -18,6 +18,7 @@ import time
 
 import msgspec
 
+from adapters.closing import Closing
 from adapters.contract import EventKind
 from adapters.errors import PluginProtocolError, StreamRejectedError
 from adapters.host import GuestHooks, LiveGuest, PluginHost
@@ -57,7 +58,7 @@ class GuestStream:
         self._stream = stream
         self._leaving = threading.Event()
         self._begun = False
-        self._closed: asyncio.Task[None] | None = None
+        self._closing = Closing(self._close, f"close of a guest of {host.name}")
 
     async def begin(self) -> None:
         """Make the guest and let it start. ``ending`` is done when it has ended and raises what broke it."""
@@ -151,9 +152,7 @@ class GuestStream:
 
     async def aclose(self) -> None:
         """Stop the guest, gracefully where possible, and close its connections; within two seconds."""
-        if self._closed is None:
-            self._closed = asyncio.create_task(self._close(), name=f"close of a guest of {self._host.name}")
-        await asyncio.shield(self._closed)
+        await self._closing()
 
     async def _close(self) -> None:
         self.publisher.shut()

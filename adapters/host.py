@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from adapters.closing import Closing
 from adapters.contract import PluginInfo
 from adapters.errors import ConfigurationError, GuestStoppedError, PluginCallError, UnknownExportError
 from adapters.metadata import merge_info
@@ -76,9 +77,16 @@ class LiveGuest:
     guest: Guest
     network: GuestNetwork
     gateway: Gateway
+    _closing: Closing = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_closing", Closing(self._close, f"close of guest {self.guest.name}"))
 
     async def aclose(self) -> None:
         """Stop the guest and close its connections, within about a second; a sleeping guest is left lingering."""
+        await self._closing()
+
+    async def _close(self) -> None:
         self.guest.stop()
         self.network.wake()
         await asyncio.gather(self.guest.aclose(), self.network.aclose(), self.gateway.aclose())
@@ -157,7 +165,12 @@ class PluginHost:
         info = await self.info()
         stopping = threading.Event()
         gateway = Gateway(
-            self.name, self.settings.policy, info.network_targets, self.settings.connector, self.settings.http
+            self.name,
+            self.settings.policy,
+            info.network_targets,
+            self.settings.connector,
+            self.settings.http,
+            redact=self.redact,
         )
         network = GuestNetwork(
             plugin=self.name,

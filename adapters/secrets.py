@@ -16,12 +16,12 @@ class Redactor:
     """Replaces every value of a configuration in a text by ``***``.
 
     Args:
-        config: Texts and numbers in it, however deep, are taken for secrets, also where they are written as JSON or in
-            a URL; names are not.
+        config: Texts and numbers in it, however deep, are taken for secrets, also where they are written in one line,
+            in Python, as JSON or in a URL; names are not.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        texts = {form for text in _leaves(config) if len(text) >= _SHORTEST for form in _forms(text)}
+        texts = {form for text in _leaves(config) if len(text) >= _SHORTEST for form in _forms(text) if form}
         self._secrets = sorted(texts, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
@@ -32,8 +32,10 @@ class Redactor:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """How a text is written as it stands, in JSON and in URLs."""
+    """How a text is written as it stands, in one line, in Python, in JSON and in URLs."""
     yield text
+    yield " ".join(text.split())
+    yield repr(text)[1:-1]
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield quote(text, safe="")

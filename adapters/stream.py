@@ -1,8 +1,8 @@
 """The stream that every adapter hands out: the meeting point of a driver that produces and a consumer that iterates.
 
 A driver runs as a task on the event loop and may be fed from guest threads. Between driver and consumer stands one
-bounded buffer: a full one makes the producer wait, whoever it is. Every item gets its number here, and every event its
-place among the items.
+mailbox, and it is bounded: a full one makes the producer wait, whoever it is. Every item gets its number here, and
+every event its place among the items.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from adapters.closing import Closing
 from adapters.contract import EventKind, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.errors import StreamUsageError
+from adapters.mailbox import Mailbox
 from adapters.rate import Rate
 
 __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
 
 _EVENTS_KEPT = 1_000
 _BUFFERED_BYTES = 32 * 2**20  # payload bytes that may wait for the consumer, however few the items
-_BREATH = 64  # items handed out before the event loop gets a turn
 
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
     StreamState.NEW: frozenset({StreamState.STARTING, StreamState.STOPPED}),
@@ -59,6 +60,7 @@ class AdapterStream:
         capacity: Items that may wait for the consumer.
         clock: Nanoseconds since 1970 UTC.
         logger: Where events are logged.
+        redact: Takes secrets out of what events and logs say.
         ended: Told when the stream has ended.
     """
 
@@ -70,6 +72,7 @@ class AdapterStream:
         capacity: int = 4_096,
         clock: Callable[[], int] = time.time_ns,
         logger: logging.Logger | None = None,
+        redact: Callable[[str], str] = str,
         ended: Callable[[AdapterStream], object] = lambda _: None,
     ) -> None:
         self._key = key
@@ -77,27 +80,25 @@ class AdapterStream:
         self._capacity = capacity
         self.clock = clock
         self._logger = logger or logging.getLogger("compat.stream")
+        self._redact = redact
         self._on_ended = ended
-        self._lock = threading.Lock()  # guards the buffer and the counters
+        self._mailbox = Mailbox(self._make_room)
+        self._lock = self._mailbox.lock  # the counters are consistent with what is in it
         self._room = threading.Condition(self._lock)
-        self._buffer: deque[tuple[float, StreamData]] = deque()  # with the monotonic seconds of its arrival
+        self._async_room = asyncio.Event()
+        self._producer_waits = False
         self._rate = Rate(time.monotonic())
         self._last_arrival: float | None = None
-        self._received = self._delivered = self._payload_bytes = self._buffered_bytes = 0
+        self._received = self._payload_bytes = self._buffered_bytes = 0
         self._counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
         self._state = StreamState.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready = asyncio.Event()  # there is something for the consumer
         self._changed = asyncio.Event()  # there is a new event, or no more to come; replaced at each
-        self._async_room = asyncio.Event()
         self._events: deque[StreamEvent] = deque(maxlen=_EVENTS_KEPT)
         self._events_told = 0
         self._task: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._error: BaseException | None = None
-        self._producer_waits = False
+        self._closing = Closing(self._close, f"close of stream {key}")
         self._ended = False  # nothing more will come
-        self._refusing = False  # the consumer has gone
 
     @property
     def key(self) -> StreamKey:
@@ -116,11 +117,11 @@ class AdapterStream:
         with self._lock:
             return StreamStats(
                 received=self._received,
-                delivered=self._delivered,
-                buffered=len(self._buffer),
+                delivered=self._mailbox.delivered,
+                buffered=len(self._mailbox),
                 payload_bytes=self._payload_bytes,
                 rate=self._rate.per_second(now),
-                lag=max(now - self._buffer[0][0], 0.0) if self._buffer and not self._refusing else 0.0,
+                lag=self._mailbox.lag(now),
                 idle=None if self._last_arrival is None else now - self._last_arrival,
                 gaps=self._counts[EventKind.GAP],
                 reconnects=self._counts[EventKind.RECONNECT],
@@ -147,14 +148,11 @@ class AdapterStream:
 
     async def aclose(self) -> None:
         """Stop the stream; see ``contract.Stream``."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name=f"close of stream {self._key}")
-        # Whoever waits may be cancelled; the closing itself goes on.
-        await asyncio.shield(self._closing)
+        await self._closing()
 
     async def _close(self) -> None:
+        self._mailbox.desert()
         with self._lock:
-            self._refusing = True
             self._room.notify_all()
         self._async_room.set()
         if self._task is not None:
@@ -166,29 +164,26 @@ class AdapterStream:
         return self
 
     async def __anext__(self) -> StreamData:
+        self._require_begun("async with")
+        return await self._mailbox.next()
+
+    def receive(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, for a consumer on a thread; see ``contract.Stream``."""
+        self._require_begun("with")
+        return self._mailbox.receive(timeout)
+
+    def _require_begun(self, how: str) -> None:
         if self._state is StreamState.NEW:
             msg = f"stream {self._key} is not open"
-            raise StreamUsageError(msg, remedy="Enter it first: async with plugin.stream(key) as stream")
-        # Before an item is taken: a consumer that is cancelled here has lost none.
-        if self._delivered % _BREATH == _BREATH - 1:
-            await asyncio.sleep(0)
-        while not self._buffer or self._refusing:
-            if self._ended or self._refusing:
-                if self._error is not None and not self._refusing:
-                    raise self._error
-                raise StopAsyncIteration
-            self._ready.clear()
-            if not self._buffer and not self._ended:
-                await self._ready.wait()
-        with self._lock:
-            _, item = self._buffer.popleft()
-            self._delivered += 1
-            self._buffered_bytes -= len(item.data)
-            if self._producer_waits and not self._is_full(2):
-                self._producer_waits = False
-                self._room.notify_all()
-                self._async_room.set()
-        return item
+            raise StreamUsageError(msg, remedy=f"Enter it first: {how} plugin.stream(key) as stream")
+
+    def _make_room(self, item: StreamData) -> None:
+        """An item has been taken; under the lock."""
+        self._buffered_bytes -= len(item.data)
+        if self._producer_waits and not self._is_full(2):
+            self._producer_waits = False
+            self._room.notify_all()
+            self._call_on_loop(self._async_room.set)
 
     async def events(self) -> AsyncIterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones; see ``contract.Stream``."""
@@ -227,27 +222,26 @@ class AdapterStream:
 
     def _finish(self, state: StreamState, message: str, error: BaseException | None) -> None:
         if not self._ended:
-            self._error = error
             self.enter_state(state, message)
             self._ended = True
-            self._ready.set()
+            self._mailbox.end(error)
             self._notify_events()
             self._on_ended(self)
 
     def enter_state(self, state: StreamState, message: str) -> None:
-        """Change the state and tell it; on the event loop. Staying is no change, and an ended stream stays ended."""
-        if state is self._state:
-            return
-        if state not in TRANSITIONS[self._state]:
-            if not TRANSITIONS[self._state]:
+        """Change the state and tell it, from any thread. Staying is no change, and an ended stream stays ended."""
+        with self._lock:
+            if state is self._state or not TRANSITIONS[self._state]:
                 return
-            msg = f"a stream cannot go from {self._state} to {state}"
-            raise StreamUsageError(msg)
-        self._state = state
+            if state not in TRANSITIONS[self._state]:
+                msg = f"a stream cannot go from {self._state} to {state}"
+                raise StreamUsageError(msg)
+            self._state = state
         self.tell(EventKind.STATE, message, state=state)
 
     def tell(self, kind: EventKind, message: str, *, state: StreamState | None = None, lost: int | None = None) -> None:
         """Tell an event, from any thread."""
+        message = self._redact(message)
         with self._lock:
             event = StreamEvent(kind, self.clock(), self._received, message, state, lost)
             self._counts[kind] += 1
@@ -284,42 +278,44 @@ class AdapterStream:
             Whether it was taken; ``False`` if the stream is being closed or ``stopping`` was set.
         """
         with self._lock:
-            while self._is_full() and not self._refusing and not stopping.is_set():
+            while self._is_full() and not self._mailbox.deserted and not stopping.is_set():
                 self._producer_waits = True
                 self._room.wait(0.1)
-            if self._refusing or stopping.is_set():
+            if self._mailbox.deserted or stopping.is_set():
                 return False
-            self._append(key, timestamp, data_type, data)
-        if self._state is not StreamState.STREAMING:
-            self._call_on_loop(self._streams_again)
-        if not self._ready.is_set():
-            self._call_on_loop(self._ready.set)
+        self._add(key, timestamp, data_type, data)
         return True
 
     async def offer_here(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
         """Hand over an item on the event loop; waits while the buffer is full."""
-        while self._is_full() and not self._refusing:
+        while self._must_wait():
+            await self._async_room.wait()
+        self._add(key, timestamp, data_type, data)
+
+    def _must_wait(self) -> bool:
+        with self._lock:  # an item may be taken on another thread at this moment
+            if not self._is_full() or self._mailbox.deserted:
+                return False
             self._producer_waits = True
             self._async_room.clear()
-            await self._async_room.wait()
-        with self._lock:
-            self._append(key, timestamp, data_type, data)
-        self._streams_again()
-        self._ready.set()
+            return True
 
     def _is_full(self, parts: int = 1) -> bool:
         """Whether the buffer is full, or one of so many equal parts of it."""
-        return len(self._buffer) >= self._capacity / parts or self._buffered_bytes >= _BUFFERED_BYTES / parts
+        return len(self._mailbox) >= self._capacity / parts or self._buffered_bytes >= _BUFFERED_BYTES / parts
 
-    def _append(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
+    def _add(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
+        if self._state in (StreamState.STARTING, StreamState.RECOVERING):
+            self.enter_state(StreamState.STREAMING, "streaming")  # before anybody can have the item
         now = time.monotonic()
-        self._buffer.append((now, StreamData(key, timestamp, data_type, data, self._received)))
+        with self._lock:
+            self._append(key, timestamp, data_type, data, now)
+        self._mailbox.wake()
+
+    def _append(self, key: StreamKey, timestamp: int, data_type: str, data: bytes, now: float) -> None:
+        self._mailbox.put(StreamData(key, timestamp, data_type, data, self._received), now)
         self._rate.count(now)
         self._last_arrival = now
         self._received += 1
         self._payload_bytes += len(data)
         self._buffered_bytes += len(data)
-
-    def _streams_again(self) -> None:
-        if self._state in (StreamState.STARTING, StreamState.RECOVERING):
-            self.enter_state(StreamState.STREAMING, "streaming")

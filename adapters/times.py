@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-__all__ = ["nanoseconds", "rfc3339"]
+__all__ = ["EARLIEST", "LATEST", "nanoseconds", "rfc3339"]
+
+# Unix seconds: the years 1 to 9999, as far as RFC 3339 and the standard library reach.
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 
 _FORM = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -26,6 +29,9 @@ def nanoseconds(text: str) -> int:
     date, clock, fraction, zone = match.groups()
     offset = "+00:00" if zone in "Zz" else zone
     seconds = int((datetime.fromisoformat(f"{date}T{clock}{offset}") - _EPOCH).total_seconds())
+    if not EARLIEST <= seconds <= LATEST:  # by its offset
+        msg = f"{text!r} is not within the years 1 to 9999 in UTC"
+        raise ValueError(msg)
     return seconds * 10**9 + int((fraction or "").ljust(9, "0"))
 
 

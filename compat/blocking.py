@@ -6,27 +6,24 @@
                 print(item.json())
 
 What the asynchronous classes promise holds here too: order, bounds, errors, events, and an end within two seconds.
-Each open plugin, or manager, has an event loop on a thread of its own. Every object may be used from several threads,
-but one only may iterate over a stream or subscription. Ctrl-C interrupts a call that waits.
-
-Items cross from the loop's thread in batches: up to ``BATCH`` of them may be waiting here, on top of a stream's own
-buffer; ``stats`` counts them as buffered.
+Each open plugin, or manager, has an event loop on a thread of its own; items come to the caller's thread straight from
+their mailbox. Every object may be used from several threads, but one only may iterate over a stream or subscription.
+Ctrl-C interrupts a call that waits, and loses nothing; what is still open when the process ends is closed then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures
 import contextlib
 import functools
-import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+import os
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import attrs
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing import Any, Protocol, Self, TypeVar
 
 from adapters.contract import PluginInfo, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.contract import Stream as AsyncStream
@@ -40,13 +37,12 @@ from compat.status import ManagerStatus, PluginStatus, SubscriptionStats
 from detectors.report import ModuleReport
 from detectors.rules import PluginKind
 
-__all__ = ["BATCH", "Plugin", "Stream", "StreamManager", "Subscription", "open_plugin"]
+__all__ = ["Plugin", "Stream", "StreamManager", "Subscription", "open_plugin"]
 
-BATCH = 64
-"""Items that are fetched at once, if so many wait."""
+_CLOSING = 3.0  # seconds that closing may take at the most, interrupted or not
 
 T = TypeVar("T")
-Stats = TypeVar("Stats", StreamStats, SubscriptionStats)
+Work = Callable[[], Coroutine[Any, Any, T]]
 
 
 class _Loop:
@@ -58,105 +54,142 @@ class _Loop:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._context: AbstractContextManager[BlockingPortal] | None = None
-        self._portal: BlockingPortal | None = None
-
-    def start(self) -> None:
-        if self._context is not None:
-            msg = f"{self._what} has been entered before"
-            raise StreamUsageError(msg, remedy="Make another one")
-        self._context = start_blocking_portal()
-        self._portal = self._context.__enter__()
-
-    def stop(self) -> None:
-        portal, self._portal = self._portal, None
-        if portal is not None and self._context is not None:
-            self._context.__exit__(None, None, None)
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._listening: set[asyncio.Task[None]] = set()
 
     @property
     def runs(self) -> bool:
-        return self._portal is not None
+        """Whether it has been started, here and not in a process that this one was forked from, and not stopped."""
+        return self._loop is not None and not self._closed and self._process == os.getpid()
 
-    @property
-    def closed(self) -> bool:
-        return self._portal is None and self._context is not None
+    def start(self) -> None:
+        if self._thread is not None:
+            msg = f"{self._what} has been entered before"
+            raise StreamUsageError(msg, remedy="Make another one")
+        ready: queue.SimpleQueue[asyncio.AbstractEventLoop] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), name=f"loop of {self._what}", daemon=True)
+        self._thread.start()
+        self._loop = ready.get()
 
-    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+    @staticmethod
+    def _serve(ready: queue.SimpleQueue[asyncio.AbstractEventLoop]) -> None:
+        with asyncio.Runner() as runner:  # which ends every task that is left, and closes the loop
+            loop = runner.get_loop()
+            ready.put(loop)
+            loop.run_forever()
+
+    def _submit(self, work: Work[T]) -> concurrent.futures.Future[T]:
+        if self._loop is None or not self.runs:
+            raise self._refusal()
+        doing = work()
+        try:
+            return asyncio.run_coroutine_threadsafe(doing, self._loop)
+        except RuntimeError:  # another thread has closed it this very moment
+            doing.close()
+            raise self._refusal() from None
+
+    def _refusal(self) -> StreamUsageError:
+        if self._process != os.getpid():
+            problem, remedy = "belongs to the process that this one was forked from", "Open one here"
+        elif self._closed:
+            problem, remedy = "has been closed", "Open it again"
+        else:
+            problem, remedy = "is not open", "Use it inside its with block"
+        return StreamUsageError(f"{self._what} {problem}", remedy=remedy)
+
+    def run(self, work: Work[T]) -> T:
         """Run a coroutine there and wait for it; interrupting the wait cancels it."""
-        if self._portal is None:
-            msg = f"{self._what} is {'closed' if self.closed else 'not open'}"
-            raise StreamUsageError(msg, remedy="Use it inside its with block")
-        future = self._portal.start_task_soon(work)
+        future = self._submit(work)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise self._refusal() from None  # the loop was stopped meanwhile
         except BaseException:
             future.cancel()
             raise
 
+    def finish(self, work: Work[None], *, stop: bool) -> None:
+        """Close something: like ``run``, but an interruption waits until it is done.
 
-class _Items:
-    """Fetches the items of a stream or subscription in batches.
-
-    Args:
-        loop: Where it runs.
-        source: What is iterated over.
-        waiting: How many items can be had without waiting.
-    """
-
-    def __init__(self, loop: _Loop, source: AsyncIterator[StreamData], waiting: Callable[[], int]) -> None:
-        self._loop = loop
-        self._source = source
-        self._waiting = waiting
-        self._fetched: deque[StreamData] = deque()
-        self._fetched_at = 0.0
-        self._closed = False
-
-    def next(self, timeout: float | None) -> StreamData | None:
-        """The next item, ``None`` at the end. Raises ``TimeoutError``, or what broke the source."""
-        if not self._fetched:
-            if self._closed or self._loop.closed or not self._loop.run(functools.partial(self._fetch, timeout)):
-                return None
-            self._fetched_at = time.monotonic()
+        Args:
+            work: What closing is.
+            stop: Whether the loop ends with it.
+        """
+        if not self.runs:
+            return
+        future = self._submit(work)
         try:
-            return self._fetched.popleft()
-        except IndexError:  # closed by another thread meanwhile
-            return None
+            future.result(_CLOSING)
+        except (concurrent.futures.CancelledError, TimeoutError):  # the loop was stopped meanwhile, or will be now
+            pass
+        except KeyboardInterrupt:
+            concurrent.futures.wait([future], _CLOSING)
+            raise
+        finally:
+            if stop:
+                self._stop()
 
-    async def _fetch(self, timeout: float | None) -> bool:
-        """Fetch what is there, one item at least. Returns whether there was one."""
-        try:
-            async with asyncio.timeout(timeout):
-                # Each is kept as soon as it is taken: whoever is interrupted or out of time has lost none.
-                self._fetched.append(await anext(self._source))
-        except StopAsyncIteration:
-            return False
-        with contextlib.suppress(Exception):  # it is raised again, when what came before it has been handed out
-            while self._waiting() and len(self._fetched) < BATCH:
-                self._fetched.append(await anext(self._source))
-        return True
-
-    def close(self) -> None:
-        """Nothing more is handed out."""
+    def _stop(self) -> None:
+        if self._loop is None or self._thread is None or self._closed:
+            return
+        with contextlib.suppress(concurrent.futures.CancelledError, TimeoutError, StreamUsageError):
+            self._submit(self._hear_out).result(1.0)
         self._closed = True
-        self._fetched.clear()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSING)
 
-    def counted(self, stats: Stats) -> Stats:
-        """Counters of the source, with the items that have been fetched and not yet handed out as buffered."""
-        held = len(self._fetched)
-        lag = time.monotonic() - self._fetched_at if held else 0.0
-        return attrs.evolve(
-            stats, delivered=stats.delivered - held, buffered=stats.buffered + held, lag=max(stats.lag, lag)
-        )
+    async def _hear_out(self) -> None:
+        if self._listening:
+            await asyncio.wait(self._listening, timeout=0.5)
+
+    def listen(self, events: AsyncIterator[StreamEvent]) -> Iterator[StreamEvent]:
+        """Iterate over events here that are told there. What has been told is not lost if the loop is stopped."""
+        heard: queue.SimpleQueue[StreamEvent | None] = queue.SimpleQueue()
+
+        async def begin() -> asyncio.Task[None]:
+            task = asyncio.create_task(_forward(events, heard.put))
+            self._listening.add(task)
+            task.add_done_callback(self._listening.discard)
+            return task
+
+        task = self.run(begin)
+        try:
+            while (event := heard.get()) is not None:
+                yield event
+        finally:
+            if self._loop is not None and self.runs:
+                self._loop.call_soon_threadsafe(task.cancel)
 
 
-async def _collect(events: AsyncIterator[StreamEvent]) -> list[StreamEvent]:
-    return [event async for event in events]
+async def _forward(events: AsyncIterator[StreamEvent], put: Callable[[StreamEvent | None], None]) -> None:
+    try:
+        async for event in events:
+            put(event)
+    finally:
+        put(None)
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_open: set[_Closable] = set()  # with loops of their own; the process does not end well before they are closed
+
+
+def _close_all() -> None:
+    for each in tuple(_open):
+        with contextlib.suppress(Exception):  # nobody is left to be told
+            each.close()
+
+
+atexit.register(_close_all)
 
 
 class _Iterated:
     """What a stream and a subscription have in common: their items, one by one."""
-
-    _items: _Items
 
     def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; ``None`` at the end.
@@ -165,13 +198,13 @@ class _Iterated:
             TimeoutError: There was none in time; nothing is lost, and more may come.
             CompatError: The stream broke.
         """
-        return self._items.next(timeout)
+        raise NotImplementedError
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> StreamData:
-        item = self._items.next(None)
+        item = self.get()
         if item is None:
             raise StopIteration
         return item
@@ -183,7 +216,6 @@ class Stream(_Iterated):
     def __init__(self, loop: _Loop, stream: AsyncStream) -> None:
         self._loop = loop
         self._stream = stream
-        self._items = _Items(loop, stream, lambda: stream.stats.buffered)
 
     @property
     def key(self) -> StreamKey:
@@ -198,27 +230,33 @@ class Stream(_Iterated):
     @property
     def stats(self) -> StreamStats:
         """A snapshot of the counters."""
-        return self._items.counted(self._stream.stats)
+        return self._stream.stats
 
     def events(self) -> Iterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
-        events = self._stream.events()
-        if self._loop.closed:  # then so is the stream, and its events can all be had without waiting
-            with start_blocking_portal() as portal:
-                yield from portal.call(_collect, events)
+        if self._loop.runs:
+            yield from self._loop.listen(self._stream.events())
             return
-        while True:
-            try:
-                event = self._loop.run(functools.partial(anext, events))
-            except StopAsyncIteration:
-                return
-            yield event
+        # The plugin has been closed, and the stream with it: its events can all be had without waiting.
+        loop = _Loop("the past of a stream")
+        loop.start()
+        try:
+            yield from loop.run(functools.partial(_collect, self._stream.events()))
+        finally:
+            loop.finish(_nothing, stop=True)
+
+    def get(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, waiting so many seconds at most; ``None`` if the stream has ended.
+
+        Raises:
+            TimeoutError: There was none in time; nothing is lost, and the stream goes on.
+            CompatError: It broke.
+        """
+        return self._stream.receive(timeout)
 
     def close(self) -> None:
         """Stop the stream. Safe to call twice."""
-        self._items.close()
-        if self._loop.runs:
-            self._loop.run(self._stream.aclose)
+        self._loop.finish(self._stream.aclose, stop=False)
 
     def __enter__(self) -> Self:
         self._loop.run(self._stream.__aenter__)
@@ -228,6 +266,13 @@ class Stream(_Iterated):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+async def _collect(events: AsyncIterator[StreamEvent]) -> list[StreamEvent]:
+    return [event async for event in events]
+
+
+async def _nothing() -> None: ...
 
 
 class Plugin:
@@ -268,7 +313,11 @@ class Plugin:
             KeyFormatError: ``key`` is a text and not the form of a key.
             StreamUsageError: The plugin has been closed.
         """
-        return Stream(self._loop, self._plugin.stream(key))
+
+        async def make() -> AsyncStream:
+            return self._plugin.stream(key)
+
+        return Stream(self._loop, self._loop.run(make))
 
     def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
         """Call an export: the raw way in. See ``compat.Plugin.call``."""
@@ -276,15 +325,12 @@ class Plugin:
 
     def close(self) -> None:
         """Stop every stream and guest. Safe to call twice."""
-        if self._loop.runs:
-            try:
-                self._loop.run(self._plugin.aclose)
-            finally:
-                if not self._shares_loop:
-                    self._loop.stop()
+        self._loop.finish(self._plugin.aclose, stop=not self._shares_loop)
+        _open.discard(self)
 
     def __enter__(self) -> Self:
         if not self._shares_loop:
+            _open.add(self)
             self._loop.start()
         return self
 
@@ -323,7 +369,6 @@ class Subscription(_Iterated):
     def __init__(self, loop: _Loop, subscription: _subscription.Subscription) -> None:
         self._loop = loop
         self._subscription = subscription
-        self._items = _Items(loop, subscription, lambda: subscription.stats.buffered)
 
     @property
     def key(self) -> StreamKey:
@@ -342,13 +387,15 @@ class Subscription(_Iterated):
     @property
     def stats(self) -> SubscriptionStats:
         """A snapshot of the counters."""
-        return self._items.counted(self._subscription.stats)
+        return self._subscription.stats
+
+    def get(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, waiting so many seconds at most; see ``Stream.get``."""
+        return self._subscription.receive(timeout)
 
     def unsubscribe(self) -> None:
         """End the subscription; the stream too, if nobody else is subscribed. Safe to call twice."""
-        self._items.close()
-        if self._loop.runs:
-            self._loop.run(self._subscription.unsubscribe)
+        self._loop.finish(self._subscription.unsubscribe, stop=False)
 
     def __enter__(self) -> Self:
         self._loop.run(self._subscription.__aenter__)
@@ -411,7 +458,7 @@ class StreamManager:
         return Subscription(self._loop, self._manager.subscribe(key, buffer=buffer))
 
     def status(self) -> ManagerStatus:
-        """What it runs at this moment. What has been fetched in batches counts as delivered here."""
+        """What it runs at this moment."""
 
         async def status() -> ManagerStatus:
             return self._manager.status()
@@ -420,13 +467,11 @@ class StreamManager:
 
     def close(self) -> None:
         """End all subscriptions and close all plugins. Safe to call twice."""
-        if self._loop.runs:
-            try:
-                self._loop.run(self._manager.aclose)
-            finally:
-                self._loop.stop()
+        self._loop.finish(self._manager.aclose, stop=True)
+        _open.discard(self)
 
     def __enter__(self) -> Self:
+        _open.add(self)
         self._loop.start()
         return self
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from compat.errors import ConfigFileError
+from detectors.wording import shown
 
 __all__ = ["read_config"]
 
@@ -46,7 +47,10 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigFileError(str(path), "it is nested too deeply") from None
     if not isinstance(config, dict):
         raise ConfigFileError(str(path), "it holds no names and values", remedy='Write {"name": "value", ...}')
-    return {name: _resolve(path, name, value) for name, value in config.items()}
+    try:
+        return {name: _resolve(path, name, value) for name, value in config.items()}
+    except RecursionError:
+        raise ConfigFileError(str(path), "it is nested too deeply") from None
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
@@ -64,25 +68,37 @@ def _resolve(path: Path, name: str, value: Any) -> Any:
         return [_resolve(path, f"{name}[{index}]", inner) for index, inner in enumerate(value)]
     if not isinstance(value, str | int | float | None):
         raise ConfigFileError(str(path), f"{name} is a date or time", remedy="Put it in quotes")
+    return _text(path, name, value) if isinstance(value, str) else value
+
+
+def _text(path: Path, name: str, value: str) -> str:
+    """A text that can be given to a plugin, which is given UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigFileError(str(path), f"{name} cannot be written in UTF-8") from None
     return value
 
 
 def _from_environment(path: Path, name: str, variable: str) -> str:
     try:
-        return os.environ[variable]
+        return _text(path, name, os.environ[variable])
     except (KeyError, ValueError):
         problem = f"{name} comes from the environment variable {variable}, which is not set"
         raise ConfigFileError(str(path), problem, remedy=f"Set {variable}") from None
 
 
 def _from_file(path: Path, name: str, target: str) -> str:
-    source = path.parent / Path(target).expanduser()
     try:
-        # An editor ends the last line; the line break is no part of a secret.
-        return source.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-    except (OSError, ValueError) as error:
+        source = path.parent / Path(target).expanduser()
+        content = source.read_bytes()
+        # An editor may begin the file with a mark and ends its last line; neither is a part of the secret.
+        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: it is in the home of a user that there is not
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        problem = f"{name} comes from the file {source}, which cannot be read: {reason}"
+        if isinstance(error, RuntimeError) or "\0" in target:
+            reason = "there can be no such path"
+        problem = f"{name} comes from the file {shown(target)}, which cannot be read: {reason}"
         raise ConfigFileError(str(path), problem, remedy="The path is relative to the configuration file") from None
 
 

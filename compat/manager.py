@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import attrs
 
+from adapters.closing import Closing
 from adapters.contract import Stream, StreamKey
 from adapters.errors import StreamUsageError
 from adapters.runtime.watch import lingering_guests
@@ -46,6 +47,7 @@ class StreamManager:
         self._channels: dict[StreamKey, _Channel] = {}  # those that can be joined: none that is ending
         self._pumps: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._closing = Closing(self._close, "close of the stream manager")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -194,10 +196,14 @@ class StreamManager:
             del self._channels[subscription.key]
             channel.task.cancel()
             await asyncio.wait([channel.task])
+            await channel.stream.aclose()  # which a task that was cancelled before its first step has not done
 
     async def aclose(self) -> None:
-        """End all subscriptions and close all plugins. Safe to call twice."""
+        """End all subscriptions and close all plugins. Safe to call twice, and to be cancelled: closing goes on."""
         self._closed = True
+        await self._closing()
+
+    async def _close(self) -> None:
         plugins, self._plugins = list(self._plugins.values()), {}
         await asyncio.gather(*(plugin.aclose() for plugin in plugins))
         if self._pumps:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 from adapters.contract import Stream, StreamData, StreamKey
 from adapters.errors import StreamUsageError
+from adapters.mailbox import Mailbox
 from compat.errors import SubscriberTooSlowError
 from compat.status import SubscriptionStats
 
 __all__ = ["Subscription"]
-
-_BREATH = 64  # items handed out before the event loop gets a turn
 
 
 class Subscription:
@@ -40,12 +37,9 @@ class Subscription:
         self._capacity = buffer
         self._join = join
         self._leave = leave
-        self._buffer: deque[tuple[float, StreamData]] = deque()  # with the monotonic seconds of its arrival
-        self._ready = asyncio.Event()
+        self._mailbox = Mailbox()
         self._stream: Stream | None = None
-        self._error: Exception | None = None
         self._ended = False
-        self._taken = 0
 
     @property
     def stream(self) -> Stream:
@@ -59,28 +53,31 @@ class Subscription:
     @property
     def stats(self) -> SubscriptionStats:
         """A snapshot of the counters."""
-        lag = max(time.monotonic() - self._buffer[0][0], 0.0) if self._buffer else 0.0
-        return SubscriptionStats(self._taken, len(self._buffer), self._capacity, lag)
+        with self._mailbox.lock:
+            lag = self._mailbox.lag(time.monotonic())
+            return SubscriptionStats(self._mailbox.delivered, len(self._mailbox), self._capacity, lag)
 
     def put(self, item: StreamData) -> bool:
         """For the manager: add an item. Returns ``False`` if the subscription ended because it did not fit."""
-        if len(self._buffer) >= self._capacity:
+        with self._mailbox.lock:
+            fits = len(self._mailbox) < self._capacity
+            if fits:
+                self._mailbox.put(item, time.monotonic())
+        if fits:
+            self._mailbox.wake()
+        else:
             self.end(SubscriberTooSlowError(str(self.key), self._capacity))
-            return False
-        self._buffer.append((time.monotonic(), item))
-        self._ready.set()
-        return True
+        return fits
 
     def end(self, error: Exception | None) -> None:
         """For the manager: nothing more will come."""
-        if not self._ended:
-            self._ended, self._error = True, error
-            self._ready.set()
+        self._ended = True
+        self._mailbox.end(error)
 
     async def unsubscribe(self) -> None:
         """End the subscription; the stream too, if nobody else is subscribed. Safe to call twice."""
         self.end(None)
-        self._buffer.clear()
+        self._mailbox.desert()
         await self._leave(self)
 
     async def __aenter__(self) -> Self:
@@ -103,18 +100,12 @@ class Subscription:
 
     async def __anext__(self) -> StreamData:
         self._begun()
-        # Before an item is taken: a subscriber that is cancelled here has lost none.
-        if self._taken % _BREATH == _BREATH - 1:
-            await asyncio.sleep(0)
-        while not self._buffer:
-            if self._ended:
-                if self._error is not None:
-                    raise self._error
-                raise StopAsyncIteration
-            self._ready.clear()
-            await self._ready.wait()
-        self._taken += 1
-        return self._buffer.popleft()[1]
+        return await self._mailbox.next()
+
+    def receive(self, timeout: float | None = None) -> StreamData | None:
+        """The next item, for a subscriber on a thread; see ``Stream.receive``."""
+        self._begun()
+        return self._mailbox.receive(timeout)
 
     def _begun(self) -> Stream:
         if self._stream is None:

@@ -37,6 +37,7 @@ class Gateway:
         declared: The URL patterns that the plugin declares.
         connector: Opens WebSockets.
         http: Makes an HTTP client; it must not follow redirects.
+        redact: Takes secrets out of what errors say: the other end may repeat what it was sent.
     """
 
     def __init__(
@@ -46,12 +47,15 @@ class Gateway:
         declared: tuple[str, ...],
         connector: Connector,
         http: Callable[[], httpx.AsyncClient],
+        *,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self._plugin = plugin
         self._policy = policy
         self._declared = declared
         self._connector = connector
         self._make_http = http
+        self._redact = redact
         self._http: httpx.AsyncClient | None = None
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
@@ -65,13 +69,13 @@ class Gateway:
         try:
             socket = await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
-            error.remedy = self._unused_rewrites(url, target) or error.remedy
-            raise
+            remedy = self._unused_rewrites(url, target) or error.remedy
+            raise ConnectFailedError(target, self._redact(error.problem), remedy=remedy) from None
         except CompatError:
             raise
         except Exception as error:
             raise ConnectFailedError(target, f"the connector raised {type(error).__name__}") from error
-        return _Guarded(target, socket)
+        return _Guarded(target, socket, self._redact)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request; redirects are answered as they are.
@@ -81,24 +85,33 @@ class Gateway:
             ConnectFailedError: There was no usable response.
         """
         target = await self._admit(url, _HTTP)
-        if self._http is None:
-            self._http = self._make_http()
+        client = self._client(target)
         try:
             own = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
-            async with self._http.stream(method, target, headers=own, content=body) as response:
+            async with client.stream(method, target, headers=own, content=body) as response:
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > _MAX_BODY:
                         raise ConnectFailedError(target, f"the response is longer than {_MAX_BODY} bytes")
-        except (httpx.LocalProtocolError, ValueError, TypeError) as error:  # their texts show what may be a secret
-            raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from error
+        except (httpx.LocalProtocolError, ValueError, TypeError):  # their texts show what may be a secret
+            raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ConnectFailedError(target, str(error) or type(error).__name__) from error
+            raise ConnectFailedError(target, self._redact(str(error)) or type(error).__name__) from None
         values: dict[str, list[str]] = {}
         for name, value in response.headers.multi_items():
             values.setdefault(name.title(), []).append(value)
         return HttpReply(response.status_code, values, bytes(content))
+
+    def _client(self, target: str) -> httpx.AsyncClient:
+        if self._http is None:
+            try:
+                self._http = self._make_http()
+            except (ValueError, TypeError, ImportError):  # their texts show the proxy's address, and its password
+                problem = "the HTTP client cannot be made, most likely for the proxy in this process's environment"
+                remedy = "Correct the proxy, or exempt the host: no_proxy; SOCKS needs the package socksio"
+                raise ConnectFailedError(target, problem, remedy=remedy) from None
+        return self._http
 
     async def _admit(self, url: str, schemes: tuple[str, ...]) -> str:
         target = self._policy.resolve(self._plugin, url, self._declared, schemes)
@@ -131,29 +144,35 @@ class Gateway:
 class _Guarded:
     """A socket of whatever connector: its failures are ours, so that a stream always hears of them."""
 
-    def __init__(self, url: str, socket: Socket) -> None:
+    def __init__(self, url: str, socket: Socket, redact: Callable[[str], str]) -> None:
         self._url = url
         self._socket = socket
+        self._redact = redact
 
     async def receive(self) -> str | bytes:
         try:
             return await self._socket.receive()
-        except CompatError:
-            raise
+        except CompatError as error:
+            raise self._redacted(error) from None
         except Exception as error:
             raise self._lost(error) from error
 
     async def send(self, message: str) -> None:
         try:
             await self._socket.send(message)
-        except CompatError:
-            raise
+        except CompatError as error:
+            raise self._redacted(error) from None
         except Exception as error:
             raise self._lost(error) from error
 
     async def close(self) -> None:
         with contextlib.suppress(Exception):  # it is given up in any case
             await self._socket.close()
+
+    def _redacted(self, error: CompatError) -> CompatError:
+        if isinstance(error, ConnectionLostError) and self._redact(error.problem) != error.problem:
+            return ConnectionLostError(self._url, self._redact(error.problem))
+        return error
 
     def _lost(self, error: Exception) -> ConnectionLostError:
         return ConnectionLostError(self._url, f"its socket raised {type(error).__name__}")

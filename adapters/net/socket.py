@@ -87,7 +87,8 @@ class WebSocketConnector:
             if found is None:
                 raise
             problem, remedy = found
-            raise ConnectFailedError(url, problem, remedy=remedy) from error
+            # What the library says of addresses, headers and proxies shows them, and they carry secrets.
+            raise ConnectFailedError(url, problem, remedy=remedy) from None
         return _WebSocket(url, connection)
 
     async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> ClientConnection:
@@ -118,13 +119,13 @@ class _WebSocket:
         try:
             return await self._connection.recv()
         except ConnectionClosed as error:
-            raise ConnectionLostError(self._url, _closed(error)) from error
+            raise ConnectionLostError(self._url, _closed(error)) from None
 
     async def send(self, message: str) -> None:
         try:
             await self._connection.send(message)
         except ConnectionClosed as error:
-            raise ConnectionLostError(self._url, _closed(error)) from error
+            raise ConnectionLostError(self._url, _closed(error)) from None
 
     async def close(self) -> None:
         try:
@@ -170,6 +171,6 @@ _PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str], str], ...] = (
     (ConnectionResetError, lambda _: "connection reset", ""),
     (OSError, lambda error: error.strerror or str(error) or type(error).__name__, _UNREACHABLE),
     (UnicodeError, lambda _: "the host is not a host name", ""),
-    (ValueError, str, ""),  # a subprotocol or port that cannot be sent
+    (ValueError, lambda _: "its address or subprotocol is unusable", ""),
     (EOFError, lambda _: "the server closed the connection during the handshake", ""),
 )

@@ -87,7 +87,8 @@ class _Watch:
                 now = time.monotonic()
                 ready = [guest for guest, due in self._due.items() if due <= now]
                 if not ready:
-                    self._wake.wait(min(self._due.values()) - now if self._due else None)
+                    wait = min(self._due.values()) - now if self._due else threading.TIMEOUT_MAX
+                    self._wake.wait(min(wait, threading.TIMEOUT_MAX))
                     continue
                 for guest in ready:
                     del self._due[guest]

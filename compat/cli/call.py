@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from compat.cli.command import BadValue, Command
-from compat.cli.parameters import EXPORT, Open, format_option, opens_plugin
+from compat.cli.parameters import EXPORT, POSITIVE, Open, format_option, opens_plugin
 from compat.cli.progress import waiting
 
 __all__ = ["call"]
@@ -26,8 +26,8 @@ class _Input(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         if isinstance(value, bytes):
             return value
         text = str(value)
-        if text == "-":
-            return sys.stdin.buffer.read()
+        if text == "-":  # a shell that completes the line must not be kept waiting
+            return b"" if ctx is not None and ctx.resilient_parsing else sys.stdin.buffer.read()
         if text.startswith("@"):
             try:
                 return Path(text[1:]).read_bytes()
@@ -48,9 +48,7 @@ class _Input(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @opens_plugin
 @click.argument("export", type=EXPORT)
 @click.argument("data", metavar="[JSON]", type=_Input(), default=b"", required=False)
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Seconds."
-)
+@click.option("--timeout", type=POSITIVE, default=30.0, show_default=True, help="Seconds.")
 @format_option
 def call(open_: Open, export: str, data: bytes, timeout: float, style: str) -> int:
     """Call one EXPORT of the plugin FILE with JSON as its input, and print its output as it is.

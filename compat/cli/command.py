@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import attrs
 import click
 
 from detectors.errors import CompatError
+from detectors.wording import shown
 
 __all__ = ["BadValue", "Command", "Session", "tell"]
 
@@ -59,6 +61,9 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; a reader of stdout that has seen enough and gone is no failure."""
+        if sys.stdout is None:
+            msg = "stdout is closed"
+            raise click.ClickException(msg)
         ctx.color = False if os.environ.get("NO_COLOR") else None
         logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
         # Not the root: libraries log headers, which carry secrets.
@@ -85,9 +90,9 @@ def tell(error: Exception, session: Session) -> int:
     message, hint, code = _words(error)
     no_color = False if os.environ.get("NO_COLOR") else None
     label = click.style("error:", fg="red", bold=True)
-    click.echo(f"{label} {session.redact(_in_one_line(message))}", err=True, color=no_color)
+    click.echo(f"{label} {_in_one_line(session.redact(message))}", err=True, color=no_color)
     if hint:
-        click.echo(f"  {session.redact(_in_one_line(hint))}", err=True, color=no_color)
+        click.echo(f"  {_in_one_line(session.redact(hint))}", err=True, color=no_color)
     return code
 
 
@@ -99,7 +104,9 @@ _OS_REMEDIES = {
 
 
 def _in_one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Text as it can be told: plugins may put line breaks and commands for terminals into what they say."""
+    line = " ".join(text.split())
+    return shown(line, len(line))
 
 
 def _words(error: Exception) -> tuple[str, str, int]:
@@ -107,7 +114,9 @@ def _words(error: Exception) -> tuple[str, str, int]:
     if isinstance(error, click.UsageError):
         program = error.ctx.command_path if error.ctx is not None else "plugin-compat"
         hint = error.hint if isinstance(error, BadValue) and error.hint else f"See '{program} --help'"
-        return error.format_message(), hint, error.exit_code
+        # What was one argument too many may be a secret.
+        message = re.sub(r"^(Got unexpected extra arguments?) \(.*\)$", r"\1.", error.format_message(), flags=re.DOTALL)
+        return message, hint, error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), "", error.exit_code
     if isinstance(error, CompatError):

@@ -17,6 +17,7 @@ from compat.cli.parameters import FILE, format_option
 from compat.cli.progress import waiting
 from compat.plugin import open_plugin
 from detectors.report import ModuleReport
+from detectors.wording import shown
 
 __all__ = ["info"]
 
@@ -75,12 +76,14 @@ def _to_dict(card: _Card) -> dict[str, Any]:
 
 def _describe(card: _Card) -> Iterator[str]:
     said, report = card.info, card.report
-    by = f" by {said.author}" if said.author else ""
-    yield f"{card.path}: {click.style(said.name, bold=True)} {said.version}".rstrip() + by
+    by = f" by {shown(said.author)}" if said.author else ""
+    yield f"{card.path}: {click.style(shown(said.name), bold=True)} {shown(said.version)}".rstrip() + by
     if said.description:
-        yield f"  {said.description}"
+        yield f"  {shown(said.description, 1_000)}"
     yield wrapped("kind", [str(report.kind), *([f"{report.dialect} dialect"] if report.dialect else [])])
-    yield wrapped("streams", said.stream_types or ["it does not say which types"])
-    yield wrapped("reaches", said.network_targets or ["nothing: it declares no addresses"])
+    yield wrapped("streams", map(shown, said.stream_types) if said.stream_types else ["it does not say which types"])
+    yield wrapped(
+        "reaches", map(shown, said.network_targets) if said.network_targets else ["nothing: it declares no addresses"]
+    )
     for problem in said.problems:
-        yield f"  {click.style('problem', fg='red', bold=True)}: {problem}"
+        yield f"  {click.style('problem', fg='red', bold=True)}: {shown(problem, 1_000)}"

@@ -16,6 +16,7 @@ from detectors.diagnostics import Severity
 from detectors.report import ModuleReport
 from detectors.report import inspect as inspect_module
 from detectors.rules import KERNEL_NAMESPACE, NAMESPACES, WASI_NAMESPACE
+from detectors.wording import shown
 
 __all__ = ["describe", "inspect"]
 
@@ -49,7 +50,7 @@ def describe(report: ModuleReport) -> Iterator[str]:
     toolchain = f", built by {report.toolchain.name} {report.toolchain.version}".rstrip() if report.toolchain else ""
     yield f"  {report.size:,} bytes{toolchain}, sha256 {report.sha256}"
     if report.exports:
-        yield wrapped("exports", (item.name for item in report.exports))
+        yield wrapped("exports", (shown(item.name) for item in report.exports))
     if report.imports:
         yield wrapped("imports", _import_groups(report))
     for found in report.diagnostics:
@@ -61,7 +62,7 @@ def describe(report: ModuleReport) -> Iterator[str]:
 
 def _import_groups(report: ModuleReport) -> Iterator[str]:
     """The host functions one by one, the rest counted."""
-    yield from (f"{item.name} from {item.module}" for item in report.imports if item.module in NAMESPACES)
+    yield from (f"{shown(item.name)} from {item.module}" for item in report.imports if item.module in NAMESPACES)
     others = Counter(item.module for item in report.imports if item.module not in NAMESPACES)
     names = {KERNEL_NAMESPACE: "of Extism's kernel", WASI_NAMESPACE: "of WASI"}
-    yield from (f"{count} {names.get(module, f'from {module}')}" for module, count in others.items())
+    yield from (f"{count} {names.get(module, f'from {shown(module)}')}" for module, count in others.items())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import select
 import shutil
 import sys
 import textwrap
@@ -11,7 +14,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-__all__ = ["print_reports", "wrapped"]
+__all__ = ["Output", "print_reports", "wrapped"]
 
 T = TypeVar("T")
 
@@ -54,3 +57,38 @@ def wrapped(label: str, items: Iterable[str]) -> str:
     return textwrap.fill(
         text, width, subsequent_indent=" " * (_LABEL + 2), break_long_words=False, break_on_hyphens=False
     )
+
+
+class Output:
+    """stdout for a program with an event loop, which must go on while whoever reads pauses."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._fd = sys.stdout.fileno()
+
+    async def write(self, data: bytes | bytearray, *, patient: bool = True) -> None:
+        """Write all of it.
+
+        Args:
+            data: What to write.
+            patient: Whether to wait for a reader that pauses; what does not fit is left out otherwise.
+        """
+        rest = memoryview(bytes(data))
+        while rest:
+            if not self._takes():
+                if not patient:
+                    return
+                await self._room()
+            # As much as fits into a pipe that has room at all: writing it cannot block.
+            rest = rest[os.write(self._fd, rest[: select.PIPE_BUF]) :]
+
+    def _takes(self) -> bool:
+        return bool(select.select([], [self._fd], [], 0)[1])
+
+    async def _room(self) -> None:
+        loop, room = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_writer(self._fd, room.set)  # not for a file, but a file always has room
+        try:
+            await room.wait()
+        finally:
+            loop.remove_writer(self._fd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from compat.errors import ConfigFileError
 from compat.plugin import Plugin, open_plugin
 from detectors.report import inspect
 
-__all__ = ["EXPORT", "FILE", "KEY", "Open", "format_option", "opens_plugin"]
+__all__ = ["EXPORT", "FILE", "KEY", "POSITIVE", "Open", "format_option", "opens_plugin"]
 
 
 class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
@@ -117,6 +118,19 @@ class _Export(click.ParamType):  # type: ignore[type-arg]  # generic since click
         return [CompletionItem(item.name) for item in exports if item.name.startswith(incomplete)]
 
 
+class _Positive(click.FloatRange):
+    """A number greater than 0, which the one that is no number is not."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not in the range x>0.", param, ctx)
+        return found
+
+
 class _Pair(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     """``NAME=VALUE``."""
 
@@ -141,6 +155,8 @@ class _Rewrite(click.ParamType):  # type: ignore[type-arg]  # generic since clic
 
 
 FILE, CONFIG_FILE, KEY, EXPORT = _File(".wasm"), _ConfigFile(), _Key(), _Export()
+
+POSITIVE = _Positive()
 
 format_option = click.option(
     "--format",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 
 import attrs
@@ -13,10 +12,15 @@ import msgspec
 from adapters.contract import EventKind, Stream, StreamData, StreamKey
 from adapters.times import rfc3339
 from compat.cli.command import Command
+from compat.cli.output import Output
 from compat.cli.parameters import KEY, Open, format_option, opens_plugin
 from compat.cli.progress import waiting
+from detectors.errors import CompatError
+from detectors.wording import shown
 
 __all__ = ["run"]
+
+_PIECE = 64 * 2**10  # bytes that are written at once
 
 
 @click.command(cls=Command, short_help="Stream from a plugin to stdout.")
@@ -45,6 +49,9 @@ def run(open_: Open, key: StreamKey, count: int | None, style: str) -> int:
                 telling = asyncio.create_task(_tell(stream))
                 try:
                     await _write_items(stream, _FORMATS[style], count, begun)
+                except CompatError:
+                    await asyncio.wait([telling], timeout=1.0)  # what led to it has been told, but not yet here
+                    raise
                 finally:
                     telling.cancel()
 
@@ -53,28 +60,27 @@ def run(open_: Open, key: StreamKey, count: int | None, style: str) -> int:
 
 
 async def _write_items(stream: Stream, layout: _Layout, count: int | None, begun: Callable[[], None]) -> None:
-    output = sys.stdout.buffer
-    output.write(layout.begin)
-    written = 0
+    output, written, pending = Output(), 0, bytearray(layout.begin)
     try:
         async for item in stream:
             begun()
-            output.write((layout.between if written else b"") + layout.item(item))
+            pending += (layout.between if written else b"") + layout.item(item)
             written += 1
-            # A reader sees an item at once; a flood is written in larger pieces.
-            if not stream.stats.buffered:
-                output.flush()
             if written == count:
                 break
+            # A reader sees an item at once; a flood is written in larger pieces.
+            if len(pending) >= _PIECE or not stream.stats.buffered:
+                await output.write(pending)
+                pending.clear()
     finally:
-        output.write(layout.end)
-        output.flush()
+        pending += layout.end
+        await output.write(pending, patient=False)
 
 
 async def _tell(stream: Stream) -> None:
     async for event in stream.events():
         if event.kind is not EventKind.STATE:  # the end is told by the error or the exit
-            click.echo(f"{event.kind}: {event.message}", err=True)
+            click.echo(f"{event.kind}: {shown(event.message, 1_000)}", err=True)
 
 
 def _text(item: StreamData) -> bytes:

@@ -7,24 +7,22 @@ import asyncio
 import click
 
 from compat.cli.command import Command
+from compat.cli.parameters import POSITIVE
 from compat.demo.bundled import plugin_path
 from compat.demo.exchange import Exchange
 
 __all__ = ["simulate"]
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
 _KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
 
 
 @click.command(cls=Command, short_help="Serve a simulated exchange to try plugins on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="The port to listen on; by default a free one.")
-@click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Candles a second."
-)
+@click.option("--rate", type=POSITIVE, default=5.0, show_default=True, help="Candles a second.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated market.")
 @click.option(
     "--drop-every",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     metavar="SECONDS",
     help="Drop all connections so often.",
 )

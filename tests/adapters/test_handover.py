@@ -42,7 +42,7 @@ def hand_over(old: FakeLife, new: FakeLife) -> Handover:
 
 
 def delivered(stream: AdapterStream) -> list[int]:
-    return [int(item.data) for _, item in stream._buffer]
+    return [int(item.data) for _, item in stream._mailbox._items]
 
 
 @pytest.fixture

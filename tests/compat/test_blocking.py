@@ -170,7 +170,7 @@ def test_a_plugin_is_used_inside_its_with_block_only() -> None:
     with plugin:
         assert plugin.info().name == "SimEx"
     plugin.close()
-    with pytest.raises(StreamUsageError, match="is closed"):
+    with pytest.raises(StreamUsageError, match="has been closed"):
         plugin.call("get_name")
     with pytest.raises(StreamUsageError, match="has been entered before"):
         plugin.__enter__()

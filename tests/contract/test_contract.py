@@ -260,7 +260,7 @@ async def test_a_slow_consumer_makes_the_plugin_wait_and_loses_nothing(flavour: 
         for _ in range(10):
             await until(lambda: stream.stats.buffered >= 8, "the buffer fills")
             assert stream.stats.received == stream.stats.delivered + stream.stats.buffered
-            assert stream.stats.buffered <= 8 + flavour.fetched
+            assert stream.stats.buffered <= 8
             items += await drain(stream, 8)
         items += await drain(stream, 920)
         assert [candle_of(item) for item in items] == candles(exchange, range(1_000))

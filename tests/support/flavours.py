@@ -58,6 +58,9 @@ class _StreamOnThreads:
         async for event in _iterate(self._stream.events()):
             yield event
 
+    def receive(self, timeout: float | None = None) -> StreamData | None:
+        return self._stream.get(timeout)
+
     async def aclose(self) -> None:
         await _on_a_thread(self._stream.close)
 
@@ -115,14 +118,12 @@ class Flavour:
     Attributes:
         name: Its name.
         open_plugin: Opens a plugin.
-        fetched: Items that may wait on top of a stream's own buffer.
     """
 
     name: str
     open_plugin: Callable[..., Plugin]
-    fetched: int = 0
 
 
 ASYNCIO = Flavour("asyncio", open_asynchronously)
-BLOCKING = Flavour("blocking", _open_on_threads, fetched=blocking.BATCH)
+BLOCKING = Flavour("blocking", _open_on_threads)
 FLAVOURS = (ASYNCIO, BLOCKING)

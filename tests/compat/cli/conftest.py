@@ -35,12 +35,12 @@ class Start(Protocol):
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
+def command(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Command:
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["plugin-compat", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             main()
-        out, err = capsysbinary.readouterr()
+        out, err = capfdbinary.readouterr()
         return Outcome(stop.value.code, out, err.decode())
 
     return run

@@ -1,0 +1,29 @@
+"""Closing that is begun once and comes to its end, whoever waits for it and however short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["Closing"]
+
+
+class Closing:
+    """An ``aclose`` that survives the cancellation of whoever called it.
+
+    Args:
+        close: What closing is; it runs once, in a task of its own.
+        name: What to call that task.
+    """
+
+    def __init__(self, close: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        self._close = close
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Begin it, unless it has begun before, and wait for its end."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._close(), name=self._name)
+        await asyncio.shield(self._task)
