@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+import msgspec
 
 __all__ = ["Redactor"]
 
@@ -43,8 +46,13 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping | list | tuple):
+    """Every text and number in it, as Python writes it and as the plugin is given it."""
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _leaves(part)
+    elif isinstance(value, str):
+        yield value
     elif value is not None and not isinstance(value, bool):
         yield str(value)
+        with contextlib.suppress(TypeError):  # it cannot be given to a plugin
+            yield msgspec.json.encode(value).decode().strip('"')

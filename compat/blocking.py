@@ -111,39 +111,29 @@ class _Loop:
             future.cancel()
             raise
 
-    def finish(self, work: Work[None], *, stop: bool) -> None:
-        """Close something: like ``run``, but an interruption waits until it is done.
+    def finish(self, work: Work[None]) -> None:
+        """Close something that shares the loop: like ``run``, but whoever is interrupted waits until it is done."""
+        if self.runs:
+            future = self._submit(work)
+            with contextlib.suppress(concurrent.futures.CancelledError, TimeoutError):  # the loop ends it in any case
+                _insist(lambda: future.result(_CLOSING))
 
-        Args:
-            work: What closing is.
-            stop: Whether the loop ends with it.
-        """
-        if not self.runs:
-            return
-        future = self._submit(work)
+    def stop(self, work: Work[None]) -> None:
+        """Close something, and the loop with it. Once begun it comes to its end on the loop's own thread."""
+        if self.runs and self._thread is not None:
+            future = self._submit(functools.partial(self._last, work))
+            _insist(functools.partial(self._thread.join, _CLOSING))
+            if future.done() and not future.cancelled():
+                future.result()
+
+    async def _last(self, work: Work[None]) -> None:
         try:
-            future.result(_CLOSING)
-        except (concurrent.futures.CancelledError, TimeoutError):  # the loop was stopped meanwhile, or will be now
-            pass
-        except KeyboardInterrupt:
-            concurrent.futures.wait([future], _CLOSING)
-            raise
+            await work()
         finally:
-            if stop:
-                self._stop()
-
-    def _stop(self) -> None:
-        if self._loop is None or self._thread is None or self._closed:
-            return
-        with contextlib.suppress(concurrent.futures.CancelledError, TimeoutError, StreamUsageError):
-            self._submit(self._hear_out).result(1.0)
-        self._closed = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CLOSING)
-
-    async def _hear_out(self) -> None:
-        if self._listening:
-            await asyncio.wait(self._listening, timeout=0.5)
+            if self._listening:  # what has just been told is to be heard
+                await asyncio.wait(self._listening, timeout=0.5)
+            self._closed = True
+            asyncio.get_running_loop().stop()
 
     def listen(self, events: AsyncIterator[StreamEvent]) -> Iterator[StreamEvent]:
         """Iterate over events here that are told there. What has been told is not lost if the loop is stopped."""
@@ -162,6 +152,15 @@ class _Loop:
         finally:
             if self._loop is not None and self.runs:
                 self._loop.call_soon_threadsafe(task.cancel)
+
+
+def _insist(wait: Callable[[], object]) -> None:
+    """Wait, also if that is interrupted; not if it is again."""
+    try:
+        wait()
+    except KeyboardInterrupt:
+        wait()
+        raise
 
 
 async def _forward(events: AsyncIterator[StreamEvent], put: Callable[[StreamEvent | None], None]) -> None:
@@ -243,7 +242,7 @@ class Stream(_Iterated):
         try:
             yield from loop.run(functools.partial(_collect, self._stream.events()))
         finally:
-            loop.finish(_nothing, stop=True)
+            loop.stop(_nothing)
 
     def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; ``None`` if the stream has ended.
@@ -256,7 +255,7 @@ class Stream(_Iterated):
 
     def close(self) -> None:
         """Stop the stream. Safe to call twice."""
-        self._loop.finish(self._stream.aclose, stop=False)
+        self._loop.finish(self._stream.aclose)
 
     def __enter__(self) -> Self:
         self._loop.run(self._stream.__aenter__)
@@ -325,7 +324,7 @@ class Plugin:
 
     def close(self) -> None:
         """Stop every stream and guest. Safe to call twice."""
-        self._loop.finish(self._plugin.aclose, stop=not self._shares_loop)
+        (self._loop.finish if self._shares_loop else self._loop.stop)(self._plugin.aclose)
         _open.discard(self)
 
     def __enter__(self) -> Self:
@@ -395,7 +394,7 @@ class Subscription(_Iterated):
 
     def unsubscribe(self) -> None:
         """End the subscription; the stream too, if nobody else is subscribed. Safe to call twice."""
-        self._loop.finish(self._subscription.unsubscribe, stop=False)
+        self._loop.finish(self._subscription.unsubscribe)
 
     def __enter__(self) -> Self:
         self._loop.run(self._subscription.__aenter__)
@@ -467,7 +466,7 @@ class StreamManager:
 
     def close(self) -> None:
         """End all subscriptions and close all plugins. Safe to call twice."""
-        self._loop.finish(self._manager.aclose, stop=True)
+        self._loop.stop(self._manager.aclose)
         _open.discard(self)
 
     def __enter__(self) -> Self:

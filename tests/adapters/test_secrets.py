@@ -13,6 +13,9 @@ CONFIG = {
     "flag": True,
     "nothing": None,
     "short": "abc",
+    "small": 1e-7,
+    "bytes": b"trombone",
+    "many": {"saxophone"},
     "odd": 'a "b"\n&ü',
 }
 
@@ -28,6 +31,7 @@ CONFIG = {
         (r'{"odd": "a \"b\"\n&\u00fc"}', '{"odd": "***"}'),
         ("?odd=a%20%22b%22%0A%26%C3%BC&x=1", "?odd=***&x=1"),
         ("?odd=a+%22b%22%0A%26%C3%BC&x=1", "?odd=***&x=1"),
+        ("1e-7, 1e-07, dHJvbWJvbmU=, saxophone", "***, ***, ***, ***"),
         ("", ""),
     ],
 )
