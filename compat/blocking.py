@@ -65,6 +65,11 @@ class _Loop:
         """Whether it has been started, here and not in a process that this one was forked from, and not stopped."""
         return self._loop is not None and not self._closed and self._process == os.getpid()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been stopped."""
+        return self._closed
+
     def start(self) -> None:
         if self._thread is not None:
             msg = f"{self._what} has been entered before"
@@ -136,16 +141,23 @@ class _Loop:
             asyncio.get_running_loop().stop()
 
     def listen(self, events: AsyncIterator[StreamEvent]) -> Iterator[StreamEvent]:
-        """Iterate over events here that are told there. What has been told is not lost if the loop is stopped."""
+        """Iterate over events here that are told there. What has been told is not lost if the loop is stopped.
+
+        Raises:
+            StreamUsageError: The loop does not run.
+        """
         heard: queue.SimpleQueue[StreamEvent | None] = queue.SimpleQueue()
 
         async def begin() -> asyncio.Task[None]:
             task = asyncio.create_task(_forward(events, heard.put))
             self._listening.add(task)
             task.add_done_callback(self._listening.discard)
+            task.add_done_callback(lambda _: heard.put(None))
             return task
 
-        task = self.run(begin)
+        return self._hear(heard, self.run(begin))
+
+    def _hear(self, heard: queue.SimpleQueue[StreamEvent | None], task: asyncio.Task[None]) -> Iterator[StreamEvent]:
         try:
             while (event := heard.get()) is not None:
                 yield event
@@ -163,12 +175,9 @@ def _insist(wait: Callable[[], object]) -> None:
         raise
 
 
-async def _forward(events: AsyncIterator[StreamEvent], put: Callable[[StreamEvent | None], None]) -> None:
-    try:
-        async for event in events:
-            put(event)
-    finally:
-        put(None)
+async def _forward(events: AsyncIterator[StreamEvent], put: Callable[[StreamEvent], None]) -> None:
+    async for event in events:
+        put(event)
 
 
 class _Closable(Protocol):
@@ -233,14 +242,16 @@ class Stream(_Iterated):
 
     def events(self) -> Iterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
-        if self._loop.runs:
-            yield from self._loop.listen(self._stream.events())
-            return
+        try:
+            return self._loop.listen(self._stream.events())
+        except StreamUsageError:
+            if not self._loop.closed:
+                raise
         # The plugin has been closed, and the stream with it: its events can all be had without waiting.
         loop = _Loop("the past of a stream")
         loop.start()
         try:
-            yield from loop.run(functools.partial(_collect, self._stream.events()))
+            return iter(loop.run(functools.partial(_collect, self._stream.events())))
         finally:
             loop.stop(_nothing)
 
