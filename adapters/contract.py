@@ -76,6 +76,7 @@ class PluginInfo:
         stream_types: The stream types it offers, for example ``("ohlcv",)``.
         network_targets: The URL patterns it declares; it reaches nothing else.
         problems: Why a part is missing, for example ``("meta: trapped: unreachable",)``.
+        discrepancies: Where it contradicts itself or what the module shows, a clause each.
     """
 
     name: str
@@ -85,6 +86,7 @@ class PluginInfo:
     stream_types: tuple[str, ...] = ()
     network_targets: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    discrepancies: tuple[str, ...] = ()
 
 
 class StreamState(enum.StrEnum):

@@ -20,7 +20,7 @@ import msgspec
 from adapters.closing import Closing
 from adapters.contract import PluginInfo
 from adapters.errors import ConfigurationError, GuestStoppedError, PluginCallError, UnknownExportError
-from adapters.metadata import merge_info
+from adapters.metadata import METADATA_EXPORTS, Answers, AnswersCache, merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
 from adapters.publisher import CLOSING
@@ -39,6 +39,7 @@ from detectors.rules import KERNEL_NAMESPACE
 __all__ = ["GuestHooks", "LiveGuest", "PluginHost"]
 
 _serial = itertools.count(1)  # guests of this process
+_answers = AnswersCache(256)  # of this process: a module says the same of itself whoever asks
 _METADATA_TIMEOUT = 5.0  # seconds for each of plugin_info and meta
 _CONFIGURE_TIMEOUT = 10.0  # seconds
 
@@ -134,26 +135,44 @@ class PluginHost:
             raise
 
     async def _read_info(self) -> PluginInfo:
-        answers: dict[str, dict[str, Any]] = {}
+        answers = _answers.get(self.report.sha256)
+        if answers is None:
+            answers = await self._ask_for_metadata()
+            _answers.put(self.report.sha256, answers)
+        return merge_info(self.name, answers, self.report)
+
+    async def _ask_for_metadata(self) -> Answers:
+        said: dict[str, dict[str, Any]] = {}
         problems: list[str] = []
+        calls: list[str] = []
+        called: dict[str, tuple[str, ...]] = {}
         guest: Guest | None = None
         try:
-            for export in ("plugin_info", "meta"):
+            for export in METADATA_EXPORTS:
                 if not self.report.has_export(export):
                     continue
                 if guest is not None and not guest.usable:
                     await guest.aclose()
                     guest = None
                 if guest is None:
-                    guest = self._guest(stubs({item.name for item in self.report.host_imports}), GuestHooks())
+                    names = {item.name for item in self.report.host_imports}
+                    guest = self._guest(stubs(names, calls.append), GuestHooks())
                 try:
-                    answers[export] = decode_object(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
+                    said[export] = decode_object(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
                 except (CompatError, ValueError) as error:
                     problems.append(f"{export}: {error}")
+                if calls:
+                    called[export] = tuple(dict.fromkeys(calls))
+                    calls.clear()
         finally:
             if guest is not None:
                 await guest.aclose()
-        return merge_info(self.name, answers.get("plugin_info", {}), answers.get("meta", {}), problems)
+        return Answers(
+            said.get("plugin_info", {}),
+            said.get("meta", {}),
+            tuple(problems),
+            called,
+        )
 
     async def make_guest(self, hooks: GuestHooks) -> LiveGuest:
         """A new guest with network, configured.

@@ -1,51 +1,174 @@
 """What a plugin says of itself, from ``plugin_info``, ``meta`` or both, as one ``PluginInfo``. Pure functions.
 
 The two overlap. ``plugin_info`` speaks of the stream interface and wins where both have a word; network targets are
-taken from both. Values of the wrong type are treated as missing.
+taken from both. Values of the wrong type are treated as missing, and told. Then what was said is held against what the
+module shows: a plugin that declares what it cannot do, or does what it does not declare, is told before it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from adapters.contract import PluginInfo
+from adapters.net.policy import pattern_fault
+from detectors.report import ModuleReport
+from detectors.rules import INTERFACES
+from detectors.wording import listed, neither, shown
 
-__all__ = ["merge_info"]
+__all__ = ["METADATA_EXPORTS", "Answers", "AnswersCache", "merge_info"]
+
+#: The exports that are asked, the one that wins first.
+METADATA_EXPORTS = ("plugin_info", "meta")
+
+_TEXTS = ("name", "version", "author", "description")
+_NETWORK = ("ws_connect", "http_request")
 
 
-def merge_info(
-    name: str, plugin_info: Mapping[str, Any], meta: Mapping[str, Any], problems: Sequence[str] = ()
-) -> PluginInfo:
-    """Merge the two answers.
+@attrs.frozen
+class Answers:
+    """What the metadata exports answered.
 
-    Args:
-        name: The name to fall back on.
-        plugin_info: ``{"name", "version", "author"?, "description"?, "streamTypes"?, "networkTargets"?}``, or empty.
+    Attributes:
+        plugin_info: ``{"name", "version", "author"?, "type"?, "description"?, "streamTypes"?, "networkTargets"?}``,
+            or empty.
         meta: ``{"name", "version", "author"?, "description"?, "resources"?: {"allowedNetworkTargets"?:
             [{"pattern"}]}}``, or empty.
         problems: Why one of them is missing.
+        called: By export, the host functions that it called, which are stubs while metadata is read.
     """
+
+    plugin_info: Mapping[str, Any] = attrs.field(factory=dict)
+    meta: Mapping[str, Any] = attrs.field(factory=dict)
+    problems: tuple[str, ...] = ()
+    called: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+
+
+class AnswersCache:
+    """Answers by the digest of the module that gave them; the latest few. May be used by several threads.
+
+    Only answers without problems are kept: a plugin that hung once may answer the next time.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Answers] = OrderedDict()
+
+    def get(self, sha256: str) -> Answers | None:
+        """Return what the module answered, or None."""
+        with self._lock:
+            found = self._kept.get(sha256)
+            if found is not None:
+                self._kept.move_to_end(sha256)
+            return found
+
+    def put(self, sha256: str, answers: Answers) -> None:
+        """Keep what the module answered, if nothing went wrong."""
+        if answers.problems or not sha256:
+            return
+        with self._lock:
+            self._kept[sha256] = answers
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+
+
+def merge_info(name: str, answers: Answers, report: ModuleReport) -> PluginInfo:
+    """Merge the answers, and hold them against the module.
+
+    Args:
+        name: The name to fall back on.
+        answers: What the plugin said.
+        report: What the detector says.
+    """
+    plugin_info, meta = answers.plugin_info, answers.meta
 
     def first(field: str) -> str:
         values = (source.get(field) for source in (plugin_info, meta))
         return next((value for value in values if isinstance(value, str) and value), "")
 
-    resources = meta.get("resources")
-    allowed = resources.get("allowedNetworkTargets") if isinstance(resources, dict) else None
-    targets = [*_texts(plugin_info.get("networkTargets")), *_texts(allowed)]
+    declared = [_targets(plugin_info.get("networkTargets")), _targets(_allowed(meta))]
+    targets = tuple(dict.fromkeys(target for each in declared for target in each))
     return PluginInfo(
         name=first("name") or name,
         version=first("version"),
         author=first("author"),
         description=first("description"),
         stream_types=tuple(_texts(plugin_info.get("streamTypes"))),
-        network_targets=tuple(dict.fromkeys(targets)),
-        problems=tuple(problems),
+        network_targets=targets,
+        problems=answers.problems,
+        discrepancies=(
+            *_called_stubs(answers),
+            *_of_wrong_type(plugin_info, meta),
+            *_disagreements(plugin_info, meta),
+            *_unusable(targets),
+            *_against_the_module(plugin_info, targets, report),
+        ),
     )
 
 
+def _called_stubs(answers: Answers) -> Iterator[str]:
+    for export, names in answers.called.items():
+        yield f"{export} calls {listed(names)}, a stub while metadata is read: what it says may depend on that"
+
+
+def _of_wrong_type(plugin_info: Mapping[str, Any], meta: Mapping[str, Any]) -> Iterator[str]:
+    for export, answer in (("plugin_info", plugin_info), ("meta", meta)):
+        for field in _TEXTS:
+            if not isinstance(answer.get(field), str | None):
+                yield f"{export}: {field} is no text and was left out"
+    for where, value, form in (
+        ("plugin_info: streamTypes", plugin_info.get("streamTypes"), "texts"),
+        ("plugin_info: networkTargets", plugin_info.get("networkTargets"), "URL patterns"),
+        ("meta: resources.allowedNetworkTargets", _allowed(meta), 'objects {"pattern": text}'),
+    ):
+        if value is not None and (not isinstance(value, list) or len(_targets(value)) < len(value)):
+            yield f"{where} is no list of {form}; what is none was left out"
+
+
+def _disagreements(plugin_info: Mapping[str, Any], meta: Mapping[str, Any]) -> Iterator[str]:
+    one, other = plugin_info.get("version"), meta.get("version")  # names may differ: one is a title
+    if isinstance(one, str) and isinstance(other, str) and one and other and one != other:
+        yield f"plugin_info says version {shown(one)!r} and meta {shown(other)!r}; the first is used"
+
+
+def _unusable(targets: Sequence[str]) -> Iterator[str]:
+    for target in targets:
+        fault = pattern_fault(target)
+        if fault:
+            yield f"the network target {shown(target)!r} {fault}, so nothing is reached by it"
+
+
+def _against_the_module(plugin_info: Mapping[str, Any], targets: Sequence[str], report: ModuleReport) -> Iterator[str]:
+    imported = {item.name for item in report.host_imports}
+    reaches = [name for name in _NETWORK if name in imported]
+    drives_itself = "publish_stream_data" in imported
+    if reaches and not targets:
+        yield f"it imports {listed(reaches)} and declares no network targets: it will reach nothing"
+    if targets and drives_itself and not reaches:
+        yield f"it declares network targets and imports {neither(_NETWORK)}: it cannot reach them"
+    if plugin_info.get("streamTypes") and not report.offers:
+        yield "it declares stream types and has no stream interface"
+    said = plugin_info.get("type")
+    kinds = {row.kind.value for row in INTERFACES}
+    if isinstance(said, str) and said.lower() in kinds and said.lower() not in {o.kind.value for o in report.offers}:
+        yield f"it says that it is a {shown(said)} plugin, and the module is {report.kind}"
+
+
+def _allowed(meta: Mapping[str, Any]) -> object:
+    resources = meta.get("resources")
+    return resources.get("allowedNetworkTargets") if isinstance(resources, dict) else None
+
+
 def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _targets(value: object) -> list[str]:
     """The texts of a list of texts, or of ``{"pattern": text}`` objects."""
     if not isinstance(value, list):
         return []

@@ -58,6 +58,8 @@ class AdapterSettings:
         buffer: Items that may wait for a stream's consumer before the plugin has to wait.
         memory_budget: Bytes of kernel memory that may remain held in one call before the guest is replaced.
         backoff: How long to wait between attempts to recover.
+        allow_start_section: Whether a module may run code while it is instantiated. No deadline holds there, and a call
+            of a host function from there crashes the process: only for modules that are trusted.
     """
 
     config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
@@ -70,3 +72,4 @@ class AdapterSettings:
     buffer: int = 4_096
     memory_budget: int = 64 * 2**20
     backoff: Backoff = Backoff()
+    allow_start_section: bool = False

@@ -16,10 +16,12 @@ from detectors.errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FORMATS", "HEADER", "Format", "ModuleError", "check_format"]
+__all__ = ["FORMATS", "HEADER", "SUSPECT", "Format", "ModuleError", "check_format"]
 
 #: How every core module begins: the magic number and version 1.
 HEADER = b"\0asm\x01\0\0\0"
+#: What to do with a module beyond the bounds of what is read.
+SUSPECT = "No compiler writes such a module; ask where it comes from before trusting it"
 
 _COMPONENT_LAYER = b"\x01\x00"
 _LOOKED_AT = 512
@@ -82,6 +84,7 @@ def _is_printable(head: bytes) -> bool:
     return _PRINTABLE.issuperset(head)
 
 
+_BUILD_FOR_WASI = "Build for WASI; in Go: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared"
 _UNPACK = "Unpack it first and load the .wasm inside"
 _DOWNLOAD = "Download or copy the .wasm again and compare its size with the original"
 _NO_PLUGIN = "Load the .wasm that the plugin's build wrote"
@@ -92,7 +95,7 @@ FORMATS: tuple[Format, ...] = (
     Format("truncated", "the first bytes of a WebAssembly module and nothing more", _is_truncated, _DOWNLOAD),
     Format(
         "component",
-        "a WebAssembly component, not a core module",
+        "a WebAssembly component",
         _is_component,
         "Build a core module for WASI preview 1, or extract the core module from the component",
     ),
@@ -119,9 +122,9 @@ FORMATS: tuple[Format, ...] = (
         _starts(b"version https://git-lfs."),
         "Run `git lfs pull` and load the file again",
     ),
-    Format("not-wasm", "a native program (ELF)", _starts(b"\x7fELF"), "Build with GOOS=wasip1 GOARCH=wasm"),
-    Format("not-wasm", "a native program (Mach-O)", _starts(b"\xcf\xfa\xed\xfe"), "Build with GOOS=wasip1 GOARCH=wasm"),
-    Format("not-wasm", "a native program (Windows)", _starts(b"MZ"), "Build with GOOS=wasip1 GOARCH=wasm"),
+    Format("not-wasm", "a native program (ELF)", _starts(b"\x7fELF"), _BUILD_FOR_WASI),
+    Format("not-wasm", "a native program (Mach-O)", _starts(b"\xcf\xfa\xed\xfe"), _BUILD_FOR_WASI),
+    Format("not-wasm", "a native program (Windows)", _starts(b"MZ"), _BUILD_FOR_WASI),
     Format("not-wasm", "plain text", _is_printable, _NO_PLUGIN),
 )
 

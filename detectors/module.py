@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import wasmtime
 
 from detectors.formats import ModuleError, check_format
-from detectors.sections import Sections, read_sections
+from detectors.sections import Limits, Sections, read_sections
+from detectors.segments import Misplaced, misplaced
 from detectors.toolchain import CUSTOM_SECTIONS, Toolchain, recognise
 from detectors.wording import shown
 
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 #: The largest module that is looked at, in bytes. Go plugins take 3 to 5 MB.
-MAX_MODULE_SIZE = 256 << 20
+MAX_MODULE_SIZE = 100 << 20
 
 
 @attrs.frozen
@@ -90,6 +92,12 @@ class ModuleInterface:
         size: In bytes.
         sha256: The digest of the bytes, in lower-case hexadecimal.
         toolchain: The compiler, where the module tells.
+        memories: Those that it defines.
+        tables: Those that it defines.
+        starts: Whether code runs when it is instantiated.
+        misplaced: Initial contents that do not fit, for which instantiation fails.
+        dwarf_size: Bytes of debug information.
+        names_size: Bytes that name functions and variables.
     """
 
     imports: tuple[Import, ...]
@@ -97,6 +105,12 @@ class ModuleInterface:
     size: int
     sha256: str
     toolchain: Toolchain | None = None
+    memories: tuple[Limits, ...] = ()
+    tables: tuple[Limits, ...] = ()
+    starts: bool = False
+    misplaced: tuple[Misplaced, ...] = ()
+    dwarf_size: int = 0
+    names_size: int = 0
 
     def export(self, name: str) -> Export | None:
         """Return the export of that name, or None."""
@@ -125,44 +139,57 @@ def read_module(data: bytes, *, sha256: str | None = None) -> ModuleInterface:
             "Plugins take 3 to 5 MB; check that this is one",
         )
     check_format(data)
-    try:
-        wasmtime.Module.validate(_engine(), data)
-    except (wasmtime.WasmtimeError, ValueError) as error:
-        _explain_truncation(data)
+    # wasmtime validates on its own threads, without Python's lock, and the module is read meanwhile.
+    with ThreadPoolExecutor(1) as validator:
+        verdict = validator.submit(wasmtime.Module.validate, _engine(), data)
+        try:
+            found: ModuleInterface | Exception = _read(data, sha256 or digest(data))
+        except (ModuleError, ValueError, LookupError) as error:
+            found = error
+    problem = verdict.exception()
+    if isinstance(problem, (wasmtime.WasmtimeError, ValueError)):
+        if isinstance(found, ModuleError) and found.slug == "truncated":
+            raise found  # which says more than that the bytes ended
         raise ModuleError(
             "invalid-module",
-            f"WebAssembly validation failed: {_first_line(error)}",
-            "Build the plugin again; the compiler's output was damaged or changed afterwards",
-        ) from error
-    try:
-        sections = read_sections(data, CUSTOM_SECTIONS)
-        imports, exports = _resolved(sections)
-    except (ValueError, LookupError) as error:
-        raise ModuleError(
-            "invalid-module",
-            f"The interface cannot be read: {_first_line(error)}",
-            "Build the plugin without experimental features of WebAssembly",
-        ) from error
+            f"WebAssembly validation failed: {_first_line(problem)}",
+            "Build the plugin again: the compiler's output was damaged or changed afterwards, or uses a proposal that "
+            "is not enabled",
+        ) from problem
+    verdict.result()
+    if isinstance(found, ModuleInterface):
+        return found
+    if isinstance(found, ModuleError):
+        raise found
+    raise ModuleError(
+        "invalid-module",
+        f"The interface cannot be read: {_first_line(found)}",
+        "Build the plugin without experimental features of WebAssembly",
+    ) from found
+
+
+def _read(data: bytes, sha256: str) -> ModuleInterface:
+    """Read the interface of bytes that need not be valid: then it means nothing, or raises."""
+    sections = read_sections(data, CUSTOM_SECTIONS)
+    imports, exports = _resolved(sections)
     return ModuleInterface(
         imports=imports,
         exports=exports,
         size=len(data),
-        sha256=sha256 or digest(data),
-        toolchain=recognise(data, sections.customs),
+        sha256=sha256,
+        toolchain=recognise(data, sections),
+        memories=sections.memories,
+        tables=sections.tables,
+        starts=sections.starts,
+        misplaced=misplaced(data, sections),
+        dwarf_size=sum(size for name, size in sections.custom_sizes if name.startswith(".debug_")),
+        names_size=sum(size for name, size in sections.custom_sizes if name == "name"),
     )
 
 
 @functools.cache
 def _engine() -> wasmtime.Engine:
     return wasmtime.Engine()
-
-
-def _explain_truncation(data: bytes) -> None:
-    """Raise the walker's ``truncated`` for an invalid module that simply ends too early."""
-    try:
-        read_sections(data)
-    except (ValueError, LookupError):
-        return  # damaged in some other way, which wasmtime names better
 
 
 def _first_line(error: Exception) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from detectors.catalogue import CATALOGUE
 from detectors.classify import Evidence, Offer, classify
 from detectors.diagnostics import Diagnostic, Severity, diagnose, unreadable
 from detectors.errors import PluginError
 from detectors.formats import ModuleError
 from detectors.module import MAX_MODULE_SIZE, Export, Import, digest, read_module
-from detectors.rules import NAMESPACES, PluginKind
+from detectors.rules import NAMESPACES, WASI_NAMESPACE, PluginKind
 from detectors.toolchain import Toolchain
+from detectors.wording import counted, listed
 
 __all__ = ["DetectionError", "ModuleReport", "inspect"]
 
@@ -67,6 +70,11 @@ class ModuleReport:
         return self.kind != PluginKind.UNKNOWN and not self.errors
 
     @property
+    def wasi(self) -> bool:
+        """Whether the module imports WASI preview 1."""
+        return any(item.module == WASI_NAMESPACE for item in self.imports)
+
+    @property
     def host_imports(self) -> tuple[Import, ...]:
         """The imports from the namespaces in which the host serves plugins."""
         return tuple(item for item in self.imports if item.module in NAMESPACES)
@@ -75,19 +83,24 @@ class ModuleReport:
         """Return whether the module exports anything by that name."""
         return any(export.name == name for export in self.exports)
 
-    def raise_for_errors(self) -> None:
+    def raise_for_errors(self, *, ignoring: Collection[str] = ()) -> None:
         """Return if there are no errors.
 
+        Args:
+            ignoring: Slugs that do not count.
+
         Raises:
-            DetectionError: There are.
+            DetectionError: There are; it carries them all.
         """
-        if self.errors:
-            raise DetectionError(self)
+        errors = tuple(found for found in self.errors if found.slug not in ignoring)
+        if errors:
+            raise DetectionError(self, errors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values that any JSON encoder takes.
 
-        Types stand as text, ``(i64) -> i64`` or ``memory``; kinds and severities as their names.
+        ``docs/schema/inspect-1.schema.json`` describes them. Types stand as text, ``(i64) -> i64`` or ``memory``; kinds
+        and severities as their names.
         """
         return {
             "path": self.path,
@@ -95,8 +108,15 @@ class ModuleReport:
             "size": self.size,
             "kind": self.kind.value,
             "dialect": self.dialect,
-            "toolchain": None if self.toolchain is None else str(self.toolchain),
             "runnable": self.runnable,
+            "toolchain": None
+            if self.toolchain is None
+            else {
+                "name": self.toolchain.name,
+                "version": self.toolchain.version,
+                "sdks": [{"name": sdk.name, "version": sdk.version} for sdk in self.toolchain.sdks],
+            },
+            "wasi": self.wasi,
             "offers": [
                 {
                     "kind": offer.kind.value,
@@ -125,21 +145,25 @@ class ModuleReport:
 class DetectionError(PluginError):
     """A module is not what it should be, found without running it.
 
+    Its text tells the first finding and names the others.
+
     Attributes:
         report: The whole report.
-        diagnostics: Its errors, the first of which the message tells.
+        diagnostics: All the errors that count.
     """
 
-    def __init__(self, report: ModuleReport) -> None:
-        first, *more = report.errors
-        also = f" (and {len(more)} more)" if more else ""
+    def __init__(self, report: ModuleReport, diagnostics: Sequence[Diagnostic] | None = None) -> None:
+        errors = tuple(report.errors if diagnostics is None else diagnostics)
+        first, *more = errors
+        others = list(dict.fromkeys(found.slug for found in more))
+        also = f" (and {counted(len(more), 'more error')}: {listed(others)})" if more else ""
         finding = f"{report.path or 'the module'}: {first.slug}: {first.message.removesuffix('.')}{also}"
-        super().__init__(finding, remedy=first.remedy)
+        super().__init__(finding, remedy=first.remedy.removesuffix("."))
         self.report = report
-        self.diagnostics = report.errors
+        self.diagnostics = errors
 
-    def __reduce__(self) -> tuple[type[DetectionError], tuple[ModuleReport]]:
-        return type(self), (self.report,)
+    def __reduce__(self) -> tuple[type[DetectionError], tuple[ModuleReport, tuple[Diagnostic, ...]]]:
+        return type(self), (self.report, self.diagnostics)
 
 
 def inspect(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> ModuleReport:
@@ -165,20 +189,22 @@ def _read(path: str) -> tuple[bytes, int]:
     if "\0" in path:
         raise OSError(errno.EINVAL, "A path cannot contain a null character", path)
     with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         try:
-            data = file.read(MAX_MODULE_SIZE + 1)
+            # A device or a pipe has no size. One byte more than expected tells whether there is more.
+            data = file.read(min(size, MAX_MODULE_SIZE) + 1)
+            if len(data) > size:
+                data += file.read(MAX_MODULE_SIZE + 1 - len(data))
         except OSError as error:
             error.filename = error.filename or path  # which a failing read does not tell
             raise
-        return data, max(len(data), os.fstat(file.fileno()).st_size)
+        return data, max(len(data), size)
 
 
 def _report(path: str | None, data: bytes, size: int) -> ModuleReport:
-    sha256 = digest(data) if len(data) == size else ""
     try:
-        module = read_module(data, sha256=sha256)
+        module = read_module(data)
     except ModuleError as error:
-        found = unreadable(error)
         return ModuleReport(
             path=path,
             kind=PluginKind.UNKNOWN,
@@ -189,9 +215,9 @@ def _report(path: str | None, data: bytes, size: int) -> ModuleReport:
             imports=(),
             exports=(),
             size=size,
-            sha256=sha256,
+            sha256=digest(data) if len(data) == size <= MAX_MODULE_SIZE else "",
             toolchain=None,
-            diagnostics=(found,),
+            diagnostics=(unreadable(error),),
         )
     judged = classify(module)
     return ModuleReport(
@@ -204,7 +230,7 @@ def _report(path: str | None, data: bytes, size: int) -> ModuleReport:
         imports=module.imports,
         exports=module.exports,
         size=size,
-        sha256=sha256,
+        sha256=module.sha256,
         toolchain=module.toolchain,
-        diagnostics=diagnose(module, judged),
+        diagnostics=diagnose(module, judged, CATALOGUE),
     )

@@ -18,7 +18,9 @@ __all__ = [
     "INTERFACES",
     "KERNEL_NAMESPACE",
     "NAMESPACES",
+    "POINTER_LENGTH_ABI",
     "WASI_NAMESPACE",
+    "WASI_UNSTABLE",
     "HostFunction",
     "Interface",
     "PluginKind",
@@ -69,6 +71,7 @@ class Interface:
         required: What else must be exported for this row to be complete.
         optional: What the interface knows besides; none of it is needed.
         precedence: Of several complete interfaces in one module the one with the highest number is used.
+        successor: The kind that new plugins are written for instead; None for one that is current.
     """
 
     kind: PluginKind
@@ -77,6 +80,7 @@ class Interface:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     precedence: int = 0
+    successor: PluginKind | None = None
 
     def __str__(self) -> str:
         return interface_name(self.kind, self.dialect)
@@ -124,6 +128,7 @@ INTERFACES: tuple[Interface, ...] = (
             "handle_connection_event",
         ),
         precedence=20,
+        successor=PluginKind.GENERIC,
     ),
     Interface(
         kind=PluginKind.LEGACY,
@@ -142,6 +147,7 @@ INTERFACES: tuple[Interface, ...] = (
             "stream_ohlcv",
         ),
         precedence=10,
+        successor=PluginKind.GENERIC,
     ),
 )
 
@@ -194,6 +200,11 @@ NAMESPACES = ("env", "extism:host/user")
 KERNEL_NAMESPACE = "extism:host/env"
 #: WASI preview 1.
 WASI_NAMESPACE = "wasi_snapshot_preview1"
+#: The WASI before it, which nothing offers any more.
+WASI_UNSTABLE = "wasi_unstable"
+
+#: How some other SDKs declare host functions: another ABI under the same names.
+POINTER_LENGTH_ABI = FunctionType(("i32", "i32"), ("i64",))
 
 _BY_NAME = {function.name: function for function in HOST_FUNCTIONS}
 

@@ -1,11 +1,11 @@
-"""The binary format's outline: what a module imports and exports, read from its sections without compiling anything.
+"""The binary format's outline: what a module imports, exports and declares, read from its sections.
 
 wasmtime's own reading of a module compiles all of it first (a second for a Go plugin), and its binding to Python ends
 the whole process at a signature with a vector or a reference of the garbage-collection proposal in it. This walker
-reads the four sections that make up the interface and steps over the rest. It is no validator: it is meant for bytes
-that wasmtime has validated, raises on whatever it does not know, and bounds its work for hostile input.
+reads the small sections and steps over code and data. It is no validator: it is meant for bytes that wasmtime has
+validated, raises on whatever it does not know, and bounds its work for hostile input.
 
-Encodings: WebAssembly 3.0, binary format, sections 5.3 (types) and 5.5 (modules).
+Encodings: WebAssembly 3.0, binary format, section 5.5 (modules).
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from detectors.formats import HEADER, ModuleError
+from detectors.binary import Reader, Word
+from detectors.formats import HEADER, SUSPECT, ModuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_INTERFACE_SECTION", "MAX_SECTIONS", "Sections", "Signature", "read_sections"]
+__all__ = ["MAX_INTERFACE_SECTION", "MAX_SECTIONS", "Limits", "Sections", "Signature", "Span", "read_sections"]
 
-#: The largest type, import, function or export section that is read, in bytes. Those of a 4 MB Go plugin take 4 KB.
+#: The largest section that is read, in bytes; code, data and elements are not. Those of a 4 MB Go plugin take 4 KB.
 MAX_INTERFACE_SECTION = 1 << 20
 #: The most sections that are stepped through. A Go plugin has 14.
 MAX_SECTIONS = 10_000
 
 #: Parameters and results, each a tuple of value types in the text format's words.
 Signature = tuple[tuple[str, ...], tuple[str, ...]]
+#: Where something begins and ends in the module.
+Span = tuple[int, int]
 
-_CUSTOM, _TYPE, _IMPORT, _FUNCTION, _EXPORT = 0, 1, 2, 3, 7
-_INTERFACE = frozenset({_TYPE, _IMPORT, _FUNCTION, _EXPORT})
+_CUSTOM, _TYPE, _IMPORT, _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _EXPORT, _START, _ELEMENT, _CODE, _DATA = range(12)
+_READ = frozenset({_TYPE, _IMPORT, _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _EXPORT})
 _KINDS = ("function", "table", "memory", "global", "tag")
 
-_NUMBERS = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128", 0x78: "i8", 0x77: "i16"}
-_HEAPS = {
-    0x74: "noexn",
-    0x73: "nofunc",
-    0x72: "noextern",
-    0x71: "none",
-    0x70: "func",
-    0x6F: "extern",
-    0x6E: "any",
-    0x6D: "eq",
-    0x6C: "i31",
-    0x6B: "struct",
-    0x6A: "array",
-    0x69: "exn",
-}
-_SHORT = {"noexn": "nullexnref", "nofunc": "nullfuncref", "noextern": "nullexternref", "none": "nullref"}
-_REF_NULL, _REF = 0x63, 0x64
+
+@attrs.frozen
+class Limits:
+    """The size of a memory, in pages of 64 KiB, or of a table, in entries.
+
+    Attributes:
+        minimum: What there is from the beginning.
+        shared: Whether threads may share it.
+        wide: Whether its indices have 64 bits.
+    """
+
+    minimum: int
+    shared: bool = False
+    wide: bool = False
 
 
 @attrs.frozen
@@ -60,50 +60,32 @@ class Sections:
         types: One row a type; None where it is a structure or an array.
         imports: (namespace, name, kind, type index); the index is None unless the kind is ``function``.
         functions: The type index of every function that the module defines.
+        tables: The tables that it defines.
+        memories: The memories that it defines.
+        globals_: (value, whether it is mutable) of the globals that it defines; the value is None unless it is an
+            integer that the module alone decides.
         exports: (name, kind, index in the space of that kind).
+        starts: Whether it has a start section.
+        elements: Where the body of its element section stands; None if it has none.
+        data: Where the body of its data section stands.
+        code: Where the body of its code section stands.
         customs: The first custom section of each wanted name.
+        custom_sizes: The name of every custom section, cut, and its size in bytes.
     """
 
-    types: tuple[Signature | None, ...]
-    imports: tuple[tuple[str, str, str, int | None], ...]
-    functions: tuple[int, ...]
-    exports: tuple[tuple[str, str, int], ...]
-    customs: dict[str, bytes]
-
-
-class _Reader:
-    """A place in the bytes, moved on by reading. Runs off the end with IndexError."""
-
-    __slots__ = ("at", "data")
-
-    def __init__(self, data: bytes, at: int = 0) -> None:
-        self.data = data
-        self.at = at
-
-    def byte(self) -> int:
-        value = self.data[self.at]
-        self.at += 1
-        return value
-
-    def number(self) -> int:
-        """Read an unsigned LEB128 of up to 64 bits."""
-        value = shift = 0
-        while shift < 70:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-        raise ValueError(f"a number longer than 64 bits at offset {self.at}")
-
-    def name(self) -> str:
-        return self.take(self.number()).decode()
-
-    def take(self, size: int) -> bytes:
-        start, self.at = self.at, self.at + size
-        if self.at > len(self.data):
-            raise IndexError(f"{size} bytes announced at offset {start}, {len(self.data) - start} left")
-        return self.data[start : self.at]
+    types: tuple[Signature | None, ...] = ()
+    imports: tuple[tuple[str, str, str, int | None], ...] = ()
+    functions: tuple[int, ...] = ()
+    tables: tuple[Limits, ...] = ()
+    memories: tuple[Limits, ...] = ()
+    globals_: tuple[tuple[Word, bool], ...] = ()
+    exports: tuple[tuple[str, str, int], ...] = ()
+    starts: bool = False
+    elements: Span | None = None
+    data: Span | None = None
+    code: Span | None = None
+    customs: dict[str, bytes] = attrs.field(factory=dict)
+    custom_sizes: tuple[tuple[str, int], ...] = ()
 
 
 def read_sections(data: bytes, customs: frozenset[str] = frozenset()) -> Sections:
@@ -117,31 +99,52 @@ def read_sections(data: bytes, customs: frozenset[str] = frozenset()) -> Section
         ModuleError: ``truncated`` if a section is longer than the bytes that are left, ``too-large`` beyond the bounds.
         ValueError, IndexError: The bytes are not what the binary format says, or use an encoding unknown here.
     """
-    bodies: dict[int, bytes] = {}
+    spans: dict[int, Span] = {}
     found: dict[str, bytes] = {}
-    reader = _Reader(data, len(HEADER))
+    sizes: list[tuple[str, int]] = []
+    reader = Reader(data, len(HEADER))
     for _ in range(MAX_SECTIONS):
         if reader.at == len(data):
-            return Sections(
-                types=_types(bodies.get(_TYPE, b"\0")),
-                imports=_imports(bodies.get(_IMPORT, b"\0")),
-                functions=_functions(bodies.get(_FUNCTION, b"\0")),
-                exports=_exports(bodies.get(_EXPORT, b"\0")),
-                customs=found,
-            )
+            return _assembled(data, spans, found, tuple(sizes))
+        start = reader.at
         identity, end = _section(reader)
-        if identity in _INTERFACE:
-            bodies[identity] = _bounded(data, reader.at, end)
-        elif identity == _CUSTOM and customs:
-            _keep_custom(data[reader.at : min(end, reader.at + MAX_INTERFACE_SECTION)], customs, found)
+        if identity == _CUSTOM:
+            name = _keep_custom(data[reader.at : min(end, reader.at + MAX_INTERFACE_SECTION)], customs, found)
+            sizes.append((name, end - start))
+        else:
+            spans[identity] = (reader.at, end)
         reader.at = end
-    raise ModuleError("too-large", f"The module has more than {MAX_SECTIONS:,} sections", _SUSPECT)
+    raise ModuleError("too-large", f"The module has more than {MAX_SECTIONS:,} sections", SUSPECT)
 
 
-_SUSPECT = "No compiler writes such a module; ask where it comes from before trusting it"
+def _assembled(
+    data: bytes, spans: dict[int, Span], customs: dict[str, bytes], sizes: tuple[tuple[str, int], ...]
+) -> Sections:
+    bodies = {identity: _bounded(data, *spans[identity]) for identity in _READ.intersection(spans)}
+
+    def read(identity: int) -> Reader:
+        return Reader(bodies.get(identity, b"\0"))
+
+    imports = _imports(read(_IMPORT))
+    imported: list[Word] = [None for _, _, kind, _ in imports if kind == "global"]
+    return Sections(
+        types=_types(read(_TYPE)),
+        imports=imports,
+        functions=_functions(read(_FUNCTION)),
+        tables=_tables(read(_TABLE), imported),
+        memories=_memories(read(_MEMORY)),
+        globals_=_globals(read(_GLOBAL), imported),
+        exports=_exports(read(_EXPORT)),
+        starts=_START in spans,
+        elements=spans.get(_ELEMENT),
+        data=spans.get(_DATA),
+        code=spans.get(_CODE),
+        customs=customs,
+        custom_sizes=sizes,
+    )
 
 
-def _section(reader: _Reader) -> tuple[int, int]:
+def _section(reader: Reader) -> tuple[int, int]:
     """Read a section's header: its identity and where its body, which begins here, ends."""
     start = reader.at
     try:
@@ -165,23 +168,27 @@ def _bounded(data: bytes, start: int, end: int) -> bytes:
             "too-large",
             f"The section at offset {start:,} takes {end - start:,} bytes to declare types, imports or exports; "
             f"{MAX_INTERFACE_SECTION:,} are read",
-            _SUSPECT,
+            SUSPECT,
         )
     return data[start:end]
 
 
-def _keep_custom(body: bytes, wanted: frozenset[str], found: dict[str, bytes]) -> None:
-    reader = _Reader(body)
+def _keep_custom(body: bytes, wanted: frozenset[str], found: dict[str, bytes]) -> str:
+    """Keep a custom section if it is wanted. Returns its name, as far as it is one and no longer than a line."""
+    reader = Reader(body)
     try:
         name = reader.name()
     except (IndexError, UnicodeDecodeError):
-        return  # a name beyond the bound; it is none of the wanted ones
+        return ""  # a name beyond the bound; it is none of the wanted ones
     if name in wanted:
         found.setdefault(name, body[reader.at :])
+    return name[:_NAME]
 
 
-def _types(body: bytes) -> tuple[Signature | None, ...]:
-    reader = _Reader(body)
+_NAME = 120
+
+
+def _types(reader: Reader) -> tuple[Signature | None, ...]:
     types: list[Signature | None] = []
     for _ in range(reader.number()):
         form = reader.byte()
@@ -192,13 +199,13 @@ def _types(body: bytes) -> tuple[Signature | None, ...]:
     return tuple(types)
 
 
-def _subtype(reader: _Reader, form: int) -> Signature | None:
+def _subtype(reader: Reader, form: int) -> Signature | None:
     if form in {0x50, 0x4F}:
         for _ in range(reader.number()):
             reader.number()
         form = reader.byte()
     if form == 0x60:
-        return _value_types(reader), _value_types(reader)
+        return reader.value_types(), reader.value_types()
     if form == 0x5F:
         for _ in range(reader.number()):
             _global_type(reader)  # a field is written as a global is
@@ -209,32 +216,7 @@ def _subtype(reader: _Reader, form: int) -> Signature | None:
     raise ValueError(f"the unknown type form 0x{form:02x}")
 
 
-def _value_types(reader: _Reader) -> tuple[str, ...]:
-    return tuple(_value_type(reader) for _ in range(reader.number()))
-
-
-def _value_type(reader: _Reader) -> str:
-    code = reader.byte()
-    if code in _NUMBERS:
-        return _NUMBERS[code]
-    if code in _HEAPS:
-        return _reference(_HEAPS[code])
-    if code not in {_REF, _REF_NULL}:
-        raise ValueError(f"the unknown value type 0x{code:02x}")
-    heap = _HEAPS.get(reader.data[reader.at])
-    target = str(reader.number()) if heap is None else heap
-    reader.at += heap is not None
-    if code == _REF:
-        return f"(ref {target})"
-    return f"(ref null {target})" if heap is None else _reference(heap)
-
-
-def _reference(heap: str) -> str:
-    return _SHORT.get(heap, f"{heap}ref")
-
-
-def _imports(body: bytes) -> tuple[tuple[str, str, str, int | None], ...]:
-    reader = _Reader(body)
+def _imports(reader: Reader) -> tuple[tuple[str, str, str, int | None], ...]:
     imports: list[tuple[str, str, str, int | None]] = []
     for _ in range(reader.number()):
         namespace, name, kind = reader.name(), reader.name(), _kind(reader)
@@ -242,38 +224,44 @@ def _imports(body: bytes) -> tuple[tuple[str, str, str, int | None], ...]:
     return tuple(imports)
 
 
-def _kind(reader: _Reader) -> str:
+def _kind(reader: Reader) -> str:
     code = reader.byte()
     if code >= len(_KINDS):
         raise ValueError(f"the unknown kind 0x{code:02x} of an import or export")
     return _KINDS[code]
 
 
-def _table_type(reader: _Reader) -> None:
-    _value_type(reader)
-    _memory_type(reader)
-
-
-def _memory_type(reader: _Reader) -> None:
+def _limits(reader: Reader) -> Limits:
     flags = reader.byte()
     if flags > 7:
         raise ValueError(f"the unknown limits 0x{flags:02x}")
-    for _ in range(1 + (flags & 1)):
+    minimum = reader.number()
+    if flags & 1:
         reader.number()
+    return Limits(minimum, shared=bool(flags & 2), wide=bool(flags & 4))
 
 
-def _global_type(reader: _Reader) -> None:
-    _value_type(reader)
+def _table_type(reader: Reader) -> None:
+    reader.value_type()
+    _limits(reader)
+
+
+def _memory_type(reader: Reader) -> None:
+    _limits(reader)
+
+
+def _global_type(reader: Reader) -> None:
+    reader.value_type()
     reader.byte()
 
 
-def _tag_type(reader: _Reader) -> None:
+def _tag_type(reader: Reader) -> None:
     reader.byte()
     reader.number()
 
 
-_IMPORTED: dict[str, Callable[[_Reader], int | None]] = {
-    "function": _Reader.number,
+_IMPORTED: dict[str, Callable[[Reader], int | None]] = {
+    "function": Reader.number,
     "table": _table_type,
     "memory": _memory_type,
     "global": _global_type,
@@ -281,11 +269,37 @@ _IMPORTED: dict[str, Callable[[_Reader], int | None]] = {
 }
 
 
-def _functions(body: bytes) -> tuple[int, ...]:
-    reader = _Reader(body)
+def _functions(reader: Reader) -> tuple[int, ...]:
     return tuple(reader.number() for _ in range(reader.number()))
 
 
-def _exports(body: bytes) -> tuple[tuple[str, str, int], ...]:
-    reader = _Reader(body)
+def _tables(reader: Reader, imported: list[Word]) -> tuple[Limits, ...]:
+    tables = []
+    for _ in range(reader.number()):
+        has_value = reader.data[reader.at] == 0x40
+        if has_value:
+            reader.take(2)
+        reader.value_type()
+        tables.append(_limits(reader))
+        if has_value:
+            reader.constant(imported)
+    return tuple(tables)
+
+
+def _memories(reader: Reader) -> tuple[Limits, ...]:
+    return tuple(_limits(reader) for _ in range(reader.number()))
+
+
+def _globals(reader: Reader, imported: list[Word]) -> tuple[tuple[Word, bool], ...]:
+    known = list(imported)
+    found: list[tuple[Word, bool]] = []
+    for _ in range(reader.number()):
+        reader.value_type()
+        mutable = bool(reader.byte())
+        known.append(reader.constant(known))
+        found.append((known[-1], mutable))
+    return tuple(found)
+
+
+def _exports(reader: Reader) -> tuple[tuple[str, str, int], ...]:
     return tuple((reader.name(), _kind(reader), reader.number()) for _ in range(reader.number()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["listed", "neither", "shown"]
+__all__ = ["amount", "capitalised", "counted", "listed", "neither", "shown"]
 
 _LIMIT = 80
 
@@ -24,7 +24,7 @@ def shown(text: str, limit: int = _LIMIT) -> str:
     cut = text[:limit]
     if not cut.isprintable():
         cut = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)
-    return cut + "…" if len(text) > limit else cut
+    return cut[:limit] + "…" if len(text) > limit or len(cut) > limit else cut
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
@@ -41,3 +41,24 @@ def neither(names: Sequence[str]) -> str:
     if len(names) == 2:
         return f"neither {listed(names, 'nor')}"
     return f"none of {listed(names)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 import``, ``2 imports``."""
+    return f"{number:,} {noun}{'s'[: number != 1]}"
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes as people read it: ``612 bytes``, ``74.9 KiB``, ``3.3 MiB``."""
+    if size < 1_024:
+        return counted(size, "byte")
+    steps = min((size.bit_length() - 1) // 10, len(_UNITS))
+    return f"{size / 1_024**steps:,.1f} {_UNITS[steps - 1]}"
+
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def capitalised(text: str) -> str:
+    """Return the text as it begins a sentence."""
+    return text[:1].upper() + text[1:]

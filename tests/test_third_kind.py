@@ -96,7 +96,7 @@ def row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The row, as if it stood in ``detectors.rules.INTERFACES``: that table is the default of both its readers."""
     table = (*INTERFACES, ROW)
     monkeypatch.setattr(classify, "__defaults__", (table,))
-    monkeypatch.setattr(diagnose, "__kwdefaults__", {"interfaces": table, "rules": None})
+    monkeypatch.setattr(diagnose, "__defaults__", (table,))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import attrs
 from adapters.errors import NetworkDeniedError, without_query
 from detectors.errors import UsageError
 
-__all__ = ["NetworkPolicy", "parse_rewrite"]
+__all__ = ["NetworkPolicy", "parse_rewrite", "pattern_fault"]
 
 _PREFIX = r"[a-z]+://.+"
 _REWRITE = re.compile(rf"({_PREFIX}?)=({_PREFIX})")
@@ -125,7 +125,7 @@ def _fits(parts: SplitResult, pattern: str) -> bool:
     address, bracket, rest = authority.rpartition("]")  # an IPv6 address has colons of its own
     host, _, port = rest.partition(":")
     host = address + bracket + host
-    if not separator or not host.strip("*?.[]!"):
+    if not separator or not host.strip(_WILD):
         return False
     asked_port = str(parts.port or _PORTS[parts.scheme])
     wanted_port = port or str(_PORTS.get(scheme, ""))
@@ -137,6 +137,21 @@ def _fits(parts: SplitResult, pattern: str) -> bool:
         and fnmatch.fnmatchcase(asked_port, wanted_port)
         and (not slash or fnmatch.fnmatchcase(asked_path, path.replace("[", "[[]")))
     )
+
+
+def pattern_fault(pattern: str) -> str:
+    """What keeps a pattern from allowing anything, as the end of a sentence; empty if nothing does."""
+    scheme, separator, rest = pattern.partition("://")
+    if not separator:
+        return "is no URL pattern"
+    if scheme not in _PORTS:
+        return f"has none of the schemes {', '.join(_PORTS)}"
+    if not rest.partition("/")[0].strip(_WILD):
+        return "names no host"
+    return ""
+
+
+_WILD = "*?.[]!"
 
 
 def _has_prefix(url: str, prefix: str) -> bool:

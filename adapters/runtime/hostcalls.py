@@ -224,18 +224,25 @@ def handlers_for(
     }
 
 
-def stubs(names: Iterable[str]) -> dict[str, Handler]:
-    """Handlers that refuse politely, for guests that are only asked for metadata."""
+def stubs(names: Iterable[str], called: Callable[[str], object] = _ignore) -> dict[str, Handler]:
+    """Handlers that refuse politely, for guests that are only asked for metadata.
+
+    Args:
+        names: Which are wanted.
+        called: Told the name of each that is called.
+    """
     refusal = "not available while metadata is read"
-    refused, http_refused = _failed(refusal), _http_failed(refusal)
 
-    def refuse(_: bytes) -> bytes:
-        return refused
+    def stub(name: str) -> Handler:
+        refused = (_http_failed if name == "http_request" else _failed)(refusal)
 
-    def refuse_http(_: bytes) -> bytes:
-        return http_refused
+        def refuse(_: bytes) -> bytes:
+            called(name)
+            return refused
 
-    return {name: refuse_http if name == "http_request" else refuse for name in names}
+        return refuse
+
+    return {name: stub(name) for name in names}
 
 
 def bind(

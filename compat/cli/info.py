@@ -16,7 +16,9 @@ from compat.cli.output import print_reports, wrapped
 from compat.cli.parameters import FILE, format_option
 from compat.cli.progress import waiting
 from compat.plugin import open_plugin
-from detectors.report import ModuleReport
+from detectors.errors import CompatError
+from detectors.report import DetectionError, ModuleReport
+from detectors.report import inspect as inspect_module
 from detectors.wording import shown
 
 __all__ = ["info"]
@@ -24,11 +26,15 @@ __all__ = ["info"]
 
 @attrs.frozen
 class _Card:
-    """A plugin's own words and the detector's."""
+    """A plugin's own words and the detector's.
 
-    path: Path
-    info: PluginInfo
+    Attributes:
+        report: What the detector says of the file.
+        info: What the plugin says; of one that cannot run only the problem.
+    """
+
     report: ModuleReport
+    info: PluginInfo
 
 
 @click.command(cls=Command, short_help="Ask plugins for their name, stream types and addresses.")
@@ -38,7 +44,8 @@ def info(files: tuple[Path, ...], style: str) -> int:
     """Ask each plugin FILE what it is: name, version, stream types, and the addresses that it will reach.
 
     This runs the plugin's metadata exports (plugin_info and meta), each for five seconds at most and without any
-    network. Exits with 1 if one of them fails, or if a file is no plugin that can run: 'inspect' says why.
+    network, and holds what they say against the module. Exits with 1 if one of them fails, or if a file is no plugin
+    that can run: 'inspect' says why.
 
     \b
     Example:
@@ -53,37 +60,56 @@ def info(files: tuple[Path, ...], style: str) -> int:
 async def _ask(files: tuple[Path, ...]) -> list[_Card]:
     cards = []
     for path in files:
-        async with open_plugin(path) as plugin:
-            cards.append(_Card(path, await plugin.info(), plugin.report))
+        try:
+            async with open_plugin(path) as plugin:
+                cards.append(_Card(plugin.report, await plugin.info()))
+        except CompatError as error:  # one that cannot run must not hide the others
+            cards.append(_Card(inspect_module(path), PluginInfo(name=path.stem, problems=_problems(error))))
     return cards
 
 
+def _problems(error: CompatError) -> tuple[str, ...]:
+    if isinstance(error, DetectionError):
+        return tuple(f"{found.slug}: {found.message} {found.remedy}".rstrip() for found in error.diagnostics)
+    return (str(error),)
+
+
 def _to_dict(card: _Card) -> dict[str, Any]:
+    said, report = card.info, card.report
     return {
-        "path": str(card.path),
-        "sha256": card.report.sha256,
-        "kind": str(card.report.kind),
-        "dialect": card.report.dialect,
-        "name": card.info.name,
-        "version": card.info.version,
-        "author": card.info.author,
-        "description": card.info.description,
-        "streamTypes": card.info.stream_types,
-        "networkTargets": card.info.network_targets,
-        "problems": card.info.problems,
+        "path": report.path,
+        "sha256": report.sha256,
+        "kind": str(report.kind),
+        "dialect": report.dialect,
+        "runnable": report.runnable,
+        "name": said.name,
+        "version": said.version,
+        "author": said.author,
+        "description": said.description,
+        "streamTypes": said.stream_types,
+        "networkTargets": said.network_targets,
+        "problems": said.problems,
+        "discrepancies": said.discrepancies,
     }
 
 
 def _describe(card: _Card) -> Iterator[str]:
     said, report = card.info, card.report
     by = f" by {shown(said.author)}" if said.author else ""
-    yield f"{card.path}: {click.style(shown(said.name), bold=True)} {shown(said.version)}".rstrip() + by
+    name = f"{click.style(shown(said.name), bold=True)} {shown(said.version)}".rstrip()
+    yield f"{shown(report.path or '', 1_000)}: {name}{by}"
     if said.description:
         yield f"  {shown(said.description, 1_000)}"
     yield wrapped("kind", [str(report.kind), *([f"{report.dialect} dialect"] if report.dialect else [])])
-    yield wrapped("streams", map(shown, said.stream_types) if said.stream_types else ["it does not say which types"])
-    yield wrapped(
-        "reaches", map(shown, said.network_targets) if said.network_targets else ["nothing: it declares no addresses"]
-    )
+    if report.runnable:
+        yield wrapped(
+            "streams", map(shown, said.stream_types) if said.stream_types else ["it does not say which types"]
+        )
+        yield wrapped(
+            "reaches",
+            map(shown, said.network_targets) if said.network_targets else ["nothing: it declares no addresses"],
+        )
     for problem in said.problems:
         yield f"  {click.style('problem', fg='red', bold=True)}: {shown(problem, 1_000)}"
+    for told in said.discrepancies:
+        yield f"  {click.style('note', fg='yellow', bold=True)}: {shown(told, 1_000)}"

@@ -2,67 +2,102 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import attrs
 import click
+import msgspec
 
 from compat.cli.command import Command
-from compat.cli.output import print_reports, wrapped
-from compat.cli.parameters import FILE, format_option
-from compat.cli.progress import waiting
-from detectors.diagnostics import Severity
+from compat.cli.modules import MODULES, STDIN, files
+from compat.cli.progress import counting
+from compat.cli.reports import github, sarif, text
+from compat.cli.reports.verdict import Verdict
+from detectors.batch import inspect_many
+from detectors.module import MAX_MODULE_SIZE
 from detectors.report import ModuleReport
 from detectors.report import inspect as inspect_module
-from detectors.rules import KERNEL_NAMESPACE, NAMESPACES, WASI_NAMESPACE
-from detectors.wording import shown
+from detectors.rules import INTERFACES
 
-__all__ = ["describe", "inspect"]
+__all__ = ["inspect"]
 
-_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+_KINDS = list(dict.fromkeys(row.kind.value for row in INTERFACES))
+
+Render = Callable[[Sequence[Verdict], Sequence[OSError]], str]
+
+
+def _json(verdicts: Sequence[Verdict], _: Sequence[OSError]) -> str:
+    document = {"schemaVersion": 1, "reports": [verdict.to_dict() for verdict in verdicts]}
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
+
+
+def _ndjson(verdicts: Sequence[Verdict], _: Sequence[OSError]) -> str:
+    return "\n".join(msgspec.json.encode({"schemaVersion": 1, **verdict.to_dict()}).decode() for verdict in verdicts)
+
+
+_FORMATS: dict[str, Render] = {
+    "text": lambda verdicts, _: text.render(verdicts) if verdicts else "",
+    "json": _json,
+    "ndjson": _ndjson,
+    "sarif": sarif.render,
+    "github": lambda verdicts, _: github.render(verdicts),
+}
 
 
 @click.command(cls=Command, short_help="Say what modules are, without running them.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
-@format_option
-def inspect(files: tuple[Path, ...], style: str) -> int:
-    """Say what each FILE is: its kind and dialect, what led to that, and what is wrong with it.
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=MODULES)
+@click.option("--expect", type=click.Choice(_KINDS), help="Fail what is not of this kind.")
+@click.option("--strict", is_flag=True, help="Let warnings fail as errors do.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(list(_FORMATS)),
+    default="text",
+    show_default=True,
+    help="For people; as one JSON document or one JSON value a line; for code scanning; for GitHub Actions.",
+)
+def inspect(paths: tuple[tuple[Path, ...], ...], expect: str | None, strict: bool, style: str) -> int:
+    """Say what each module is: its kind and dialect, what is wrong with it, and what to do about that.
 
-    Nothing is ever run. Exits with 1 if any file has an error.
+    PATH is a file, a folder (all .wasm files in it, at any depth), a pattern in quotes, or - for standard input.
+    Nothing is ever run or compiled. Exits with 1 if any module has an error.
 
     \b
     Examples:
       plugin-compat inspect woox.wasm
-      plugin-compat inspect plugins/*.wasm --format ndjson | jq -r 'select(.runnable | not) | .path'
+      plugin-compat inspect plugins/ --expect generic --strict
+      plugin-compat inspect 'plugins/**/*.wasm' --format ndjson | jq -r 'select(.runnable | not) | .path'
+      plugin-compat inspect plugins/ --format sarif > findings.sarif
     """
-    with waiting(f"inspecting {len(files)} files"):
-        reports = [inspect_module(path) for path in files]
-    print_reports(style, "reports", reports, ModuleReport.to_dict, describe)
-    return 1 if any(report.errors for report in reports) else 0
+    chosen = list(files(paths))
+    verdicts: list[Verdict] = []
+    unread: list[OSError] = []
+    with counting("inspecting", len(chosen)) as count:
+        for outcome in _inspected(chosen):
+            if isinstance(outcome, OSError):
+                unread.append(outcome)
+            else:
+                verdicts.append(Verdict(outcome, expect, strict))
+            count()
+    rendered = _FORMATS[style](verdicts, unread)
+    if rendered:
+        click.echo(rendered)
+    for error in unread[1:]:
+        click.echo(f"error: {error.filename}: {error.strerror or error}", err=True)
+    if unread:
+        raise unread[0]
+    return 1 if any(verdict.failed for verdict in verdicts) else 0
 
 
-def describe(report: ModuleReport) -> Iterator[str]:
-    """A report as lines for people."""
-    kind = f"{report.kind} ({report.dialect} dialect)" if report.dialect else str(report.kind)
-    yield f"{report.path}: {click.style(kind, bold=True)}"
-    yield f"  because it {report.reason}" if report.offers else f"  {report.reason}"
-    toolchain = f", built by {report.toolchain.name} {report.toolchain.version}".rstrip() if report.toolchain else ""
-    yield f"  {report.size:,} bytes{toolchain}, sha256 {report.sha256}"
-    if report.exports:
-        yield wrapped("exports", (shown(item.name) for item in report.exports))
-    if report.imports:
-        yield wrapped("imports", _import_groups(report))
-    for found in report.diagnostics:
-        severity = click.style(str(found.severity), fg=_COLOURS[found.severity], bold=True)
-        yield f"  {severity}: {found.slug}: {found.subject}: {found.message}"
-        if found.remedy:
-            yield f"    {found.remedy}"
-
-
-def _import_groups(report: ModuleReport) -> Iterator[str]:
-    """The host functions one by one, the rest counted."""
-    yield from (f"{shown(item.name)} from {item.module}" for item in report.imports if item.module in NAMESPACES)
-    others = Counter(item.module for item in report.imports if item.module not in NAMESPACES)
-    names = {KERNEL_NAMESPACE: "of Extism's kernel", WASI_NAMESPACE: "of WASI"}
-    yield from (f"{count} {names.get(module, f'from {shown(module)}')}" for module, count in others.items())
+def _inspected(paths: Iterable[Path]) -> Iterator[ModuleReport | OSError]:
+    if STDIN not in paths:
+        yield from inspect_many(paths)
+        return
+    for path in paths:
+        if path == STDIN:
+            data = sys.stdin.buffer.read(MAX_MODULE_SIZE + 1)
+            yield attrs.evolve(inspect_module(data), path=str(STDIN))
+        else:
+            yield from inspect_many([path])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +20,10 @@ from detectors.module import (
     OtherType,
     read_module,
 )
-from detectors.sections import Sections
+from detectors.sections import Limits, Sections, read_sections
+from detectors.segments import Misplaced
 from detectors.toolchain import Toolchain
+from tests.detectors.encoding import custom, module_of, section
 
 if TYPE_CHECKING:
     from tests.detectors.conftest import Build
@@ -56,6 +59,8 @@ MODULES = {
         (func $f (export "a") (export "b") (result i32) i32.const 0) (export "" (func $f)))""",
     "references": '(module (func (export "f") (param externref funcref) (result externref) ref.null extern))',
     "memory64": '(module (import "a" "m" (memory i64 1)) (memory (export "m") i64 1 70000))',
+    "several memories and tables": """(module (import "a" "m" (memory 1)) (memory (export "own") 2 3)
+        (table (export "first") 1 funcref) (table (export "second") 2 externref) (export "m" (memory 0)))""",
     "start section": '(module (func $s (loop br 0)) (start $s) (func (export "f") (param i32)))',
     "data, elements and code": """(module
         (memory 1) (data (i32.const 0) "hello") (table 2 funcref) (elem (i32.const 0) $a $b)
@@ -153,6 +158,32 @@ def test_the_toolchain_is_told_where_the_module_tells(build: Build) -> None:
     assert read_module(build(extra='(@custom "go:buildid" "x")')).toolchain == Toolchain("Go")
 
 
+def test_memories_tables_and_the_start_are_told(build: Build) -> None:
+    found = read_module(build(extra="(memory 1 2 shared) (memory i64 3) (table 4 funcref) (func $f) (start $f)"))
+    assert found.memories == (Limits(1, shared=True), Limits(3, wide=True))
+    assert found.tables == (Limits(4),)
+    assert found.starts
+    assert not read_module(build()).starts
+
+
+def test_those_that_are_imported_are_not_the_modules_own() -> None:
+    text = '(module (import "a" "m" (memory 1)) (import "a" "t" (table 1 funcref)))'
+    found = read_module(bytes(wasmtime.wat2wasm(text)))
+    assert (found.memories, found.tables) == ((), ())
+
+
+def test_contents_that_do_not_fit_are_told(build: Build) -> None:
+    found = read_module(build(extra='(memory 1) (table 1 funcref) (elem (i32.const 2) func) (data (i32.const -1) "a")'))
+    assert found.misplaced == (Misplaced("element", 0, 2, 0, 1), Misplaced("data", 0, 2**32 - 1, 1, 65_536))
+    assert read_module(build()).misplaced == ()
+
+
+def test_debug_information_is_measured() -> None:
+    sections = [custom(b".debug_line", bytes(10)), custom(b"x", bytes(20)), custom(b"name", b"")]
+    found = read_module(module_of(*sections))
+    assert (found.dwarf_size, found.names_size) == (len(sections[0]), len(sections[2]))
+
+
 def test_an_export_is_found_by_name(build: Build) -> None:
     found = read_module(build(["meta", "init"]))
     assert found.export("init") == found.exports[1]
@@ -202,6 +233,86 @@ def test_a_module_beyond_the_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.slug == "too-large"
 
 
+def test_a_module_is_validated_on_another_thread_while_it_is_read(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = build(["meta"])
+    validating, reading = threading.Event(), threading.Event()
+    threads: list[int] = []
+    validate = wasmtime.Module.validate
+
+    def validated(engine: wasmtime.Engine, wasm: bytes) -> None:
+        threads.append(threading.get_ident())
+        validating.set()
+        assert reading.wait(30)  # it can only begin before this ends if both go on at once
+        validate(engine, wasm)
+
+    def read(data: bytes, customs: frozenset[str]) -> Sections:
+        threads.append(threading.get_ident())
+        assert validating.wait(30)
+        reading.set()
+        return read_sections(data, customs)
+
+    monkeypatch.setattr(wasmtime.Module, "validate", validated)
+    monkeypatch.setattr(module, "read_sections", read)
+    assert read_module(data).export("meta") is not None
+    assert len(set(threads)) == 2
+    assert threading.get_ident() in threads
+
+
+def test_no_thread_is_left_behind(build: Build) -> None:
+    before = threading.active_count()
+    read_module(build())
+    with pytest.raises(ModuleError):
+        read_module(HEADER + b"\x01")
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        section(1, b"\x01\x60\x01\x50\x00"),  # a value type that there is not, which the reader would say as well
+        section(1, b"\x01\x60"),
+        section(3, b"\x01\x00"),
+        section(0, b"\0") * 10_001 + section(3, b"\x01\x00"),
+    ],
+    ids=["unknown", "cut", "incomplete", "too large as well"],
+)
+def test_what_is_invalid_is_told_in_wasmtimes_words_whatever_the_reader_made_of_it(sections: bytes) -> None:
+    with pytest.raises(ModuleError, match=r"validation failed: .*offset 0x") as caught:
+        read_module(module_of(sections))
+    assert caught.value.slug == "invalid-module"
+
+
+def test_a_failure_of_the_validator_itself_is_no_verdict(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(wasmtime.Module, "validate", failing)
+    with pytest.raises(MemoryError, match="no more"):
+        read_module(build())
+
+
+def test_a_valid_module_with_too_many_sections_is_told_so() -> None:
+    with pytest.raises(ModuleError, match="more than 10,000 sections") as caught:
+        read_module(module_of(custom(b"x") * 10_001))
+    assert caught.value.slug == "too-large"
+
+
+@pytest.mark.parametrize("error", [ValueError("an odd one"), IndexError("an odd one"), KeyError("an odd one")])
+def test_whatever_the_reader_cannot_read_of_a_valid_module_is_told(
+    build: Build, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: object) -> tuple[Misplaced, ...]:
+        raise error
+
+    monkeypatch.setattr(module, "misplaced", failing)
+    with pytest.raises(ModuleError, match=r"cannot be read: .*an odd one") as caught:
+        read_module(build())
+    assert caught.value.slug == "invalid-module"
+    assert caught.value.__cause__ is error
+
+
 def test_a_valid_module_in_an_unknown_encoding_is_refused(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object) -> Sections:
         raise ValueError("the unknown type form 0x00")
@@ -213,7 +324,7 @@ def test_a_valid_module_in_an_unknown_encoding_is_refused(build: Build, monkeypa
 
 
 def test_a_function_whose_type_is_none_is_refused(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = Sections((None,), (("env", "f", "function", 0),), (), (), {})
+    wrong = Sections(types=(None,), imports=(("env", "f", "function", 0),))
     monkeypatch.setattr(module, "read_sections", lambda *_: wrong)
     with pytest.raises(ModuleError, match="type 0 is not that of a function"):
         read_module(build())

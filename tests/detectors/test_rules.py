@@ -9,10 +9,15 @@ from detectors.rules import (
     EXPORT_TYPE,
     HOST_FUNCTIONS,
     INTERFACES,
+    KERNEL_NAMESPACE,
     NAMESPACES,
+    POINTER_LENGTH_ABI,
+    WASI_NAMESPACE,
+    WASI_UNSTABLE,
     Interface,
     PluginKind,
     host_function,
+    interface_name,
 )
 
 
@@ -63,6 +68,18 @@ def test_rows_read_as_text() -> None:
     ]
 
 
+def test_an_interface_is_named_with_its_dialect_if_it_has_one() -> None:
+    assert interface_name(PluginKind.GENERIC, None) == "generic interface"
+    assert interface_name(PluginKind.LEGACY, "command") == "legacy interface (command dialect)"
+
+
+def test_a_successor_is_a_kind_that_is_in_the_table_and_has_none_itself() -> None:
+    current = {row.kind for row in INTERFACES if row.successor is None}
+    assert {row.successor for row in INTERFACES if row.successor is not None} == {PluginKind.GENERIC}
+    assert PluginKind.GENERIC in current
+    assert PluginKind.LEGACY not in current
+
+
 def test_every_export_has_the_one_signature() -> None:
     assert str(EXPORT_TYPE) == "() -> i32"
 
@@ -89,3 +106,13 @@ def test_other_names_are_no_host_functions() -> None:
 
 def test_both_namespaces_are_served() -> None:
     assert NAMESPACES == ("env", "extism:host/user")
+
+
+def test_no_namespace_stands_for_two_things() -> None:
+    spaces = [*NAMESPACES, KERNEL_NAMESPACE, WASI_NAMESPACE, WASI_UNSTABLE]
+    assert len(set(spaces)) == len(spaces)
+
+
+def test_the_abi_of_other_sdks_is_never_accepted() -> None:
+    assert str(POINTER_LENGTH_ABI) == "(i32, i32) -> i64"
+    assert [function.name for function in HOST_FUNCTIONS if POINTER_LENGTH_ABI in function.accepted] == []

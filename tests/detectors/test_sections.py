@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from detectors import sections
 from detectors.formats import HEADER, ModuleError
-from detectors.sections import Sections, read_sections
+from detectors.sections import Limits, Sections, read_sections
+from tests.detectors.encoding import custom, leb, module_of, section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,24 +20,8 @@ def _read(text: str) -> Sections:
     return read_sections(bytes(wasmtime.wat2wasm(text)))
 
 
-def _leb(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _section(identity: int, body: bytes) -> bytes:
-    return bytes([identity]) + _leb(len(body)) + body
-
-
-def _named(name: bytes, rest: bytes = b"") -> bytes:
-    return _section(0, _leb(len(name)) + name + rest)
-
-
 def test_an_empty_module_has_nothing() -> None:
-    assert read_sections(HEADER) == Sections((), (), (), (), {})
+    assert read_sections(HEADER) == Sections()
 
 
 def test_imports_of_every_kind_are_read() -> None:
@@ -100,7 +85,7 @@ def test_value_types_have_the_names_of_the_text_format(written: str, name: str) 
 
 
 def test_the_long_form_of_a_nullable_reference_reads_like_the_short_one() -> None:
-    assert read_sections(HEADER + _section(1, b"\x01\x60\x01\x63\x70\x00")).types == ((("funcref",), ()),)
+    assert read_sections(HEADER + section(1, b"\x01\x60\x01\x63\x70\x00")).types == ((("funcref",), ()),)
 
 
 def test_types_that_are_no_functions_keep_their_place() -> None:
@@ -113,15 +98,95 @@ def test_types_that_are_no_functions_keep_their_place() -> None:
     assert found.types == (None, None, None, ((), ("f32", "f64")))
 
 
+def test_the_types_of_the_modules_own_functions_are_read() -> None:
+    found = _read("(module (type (func)) (type (func (param i32))) (func (type 1)) (func (type 0)) (func (type 1)))")
+    assert found.functions == (1, 0, 1)
+
+
+def test_own_memories_are_read_with_their_limits() -> None:
+    found = _read("(module (memory 1) (memory 2 3) (memory 4 5 shared) (memory i64 6) (memory i64 7 8 shared))")
+    assert found.memories == (
+        Limits(1),
+        Limits(2),
+        Limits(4, shared=True),
+        Limits(6, wide=True),
+        Limits(7, shared=True, wide=True),
+    )
+
+
+def test_own_tables_are_read_with_their_limits_and_their_first_value_is_stepped_over() -> None:
+    found = _read("""(module (import "a" "g" (global externref)) (func $f)
+        (table 1 funcref) (table 2 3 externref) (table i64 4 funcref)
+        (table 5 (ref func) (ref.func $f)) (table 6 7 externref (global.get 0)) (table 300 funcref))""")
+    assert found.tables == (Limits(1), Limits(2), Limits(4, wide=True), Limits(5), Limits(6), Limits(300))
+
+
+def test_own_globals_are_read_with_the_value_that_the_module_alone_decides() -> None:
+    found = _read("""(module (import "a" "g" (global i32)) (func $f)
+        (global i32 (i32.const -1)) (global (mut i64) (i64.const 5)) (global i32 (global.get 1))
+        (global i32 (global.get 0)) (global i32 (i32.add (global.get 3) (i32.const 2)))
+        (global f64 (f64.const 1)) (global (mut funcref) (ref.func $f)) (global v128 (v128.const i64x2 1 2)))""")
+    assert found.globals_ == (
+        (2**32 - 1, False),
+        (5, True),
+        (2**32 - 1, False),
+        (None, False),
+        (1, False),
+        (None, False),
+        (None, True),
+        (None, False),
+    )
+
+
+def test_a_global_that_refers_to_one_behind_it_runs_off_the_end() -> None:
+    with pytest.raises(IndexError):
+        read_sections(module_of(section(6, b"\x01\x7f\x00\x23\x00\x0b")))
+
+
+def test_a_start_section_is_told() -> None:
+    assert _read("(module (func $f) (start $f))").starts
+    assert not _read('(module (func (export "_start")))').starts
+
+
+def test_the_large_sections_are_told_by_where_they_stand() -> None:
+    text = '(module (memory 1) (table 1 funcref) (func $f) (elem (i32.const 0) $f) (data (i32.const 0) "hello"))'
+    data = bytes(wasmtime.wat2wasm(text))
+    found = read_sections(data)
+    assert found.elements is not None
+    assert found.code is not None
+    assert found.data is not None
+    assert data[slice(*found.elements)] == b"\x01\x00\x41\x00\x0b\x01\x00"
+    assert data[slice(*found.code)] == b"\x01\x02\x00\x0b"
+    assert data[slice(*found.data)] == b"\x01\x00\x41\x00\x0b\x05hello"
+    nothing = _read("(module)")
+    assert (nothing.elements, nothing.code, nothing.data) == (None, None, None)
+
+
+def test_every_custom_section_is_told_with_its_whole_size() -> None:
+    customs = [custom(b"name", b"abc"), custom(b".debug_info", bytes(300)), custom(b"name"), custom(b"x" * 500)]
+    found = read_sections(module_of(*customs))
+    assert found.custom_sizes == (
+        ("name", len(customs[0])),
+        (".debug_info", len(customs[1])),
+        ("name", len(customs[2])),
+        ("x" * 120, len(customs[3])),
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"\x05ab", b"\x02\xff\xff"], ids=["none", "cut", "not text"])
+def test_a_custom_section_without_a_readable_name_is_counted_without_one(body: bytes) -> None:
+    assert read_sections(module_of(section(0, body))).custom_sizes == (("", 2 + len(body)),)
+
+
 def test_only_the_wanted_custom_sections_are_kept_and_the_first_of_a_name_counts() -> None:
-    data = HEADER + _named(b"keep", b"one") + _named(b"skip", b"x") + _named(b"keep", b"two")
+    data = HEADER + custom(b"keep", b"one") + custom(b"skip", b"x") + custom(b"keep", b"two")
     assert read_sections(data, frozenset({"keep"})).customs == {"keep": b"one"}
     assert read_sections(data).customs == {}
 
 
 @pytest.mark.parametrize("body", [b"", b"\x05ab", b"\x02\xff\xff"], ids=["none", "cut", "not text"])
 def test_a_custom_section_without_a_readable_name_is_none_of_the_wanted(body: bytes) -> None:
-    assert read_sections(HEADER + _section(0, body), frozenset({"keep"})).customs == {}
+    assert read_sections(HEADER + section(0, body), frozenset({"keep"})).customs == {}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +195,7 @@ def test_a_custom_section_without_a_readable_name_is_none_of_the_wanted(body: by
         (b"\x01", "1 bytes"),
         (b"\x01\x85", "1 bytes"),
         (b"\x0a\x05ab", "3 bytes"),
-        (b"\x0a" + _leb(2**40), "1,099,511,627,776 bytes"),
+        (b"\x0a" + leb(2**40), "1,099,511,627,776 bytes"),
     ],
     ids=["identity only", "half a size", "half a body", "huge size"],
 )
@@ -141,34 +206,38 @@ def test_a_section_that_is_cut_off_is_told_with_what_is_missing(tail: bytes, mis
     assert f"needs at least {missing} more" in caught.value.message
 
 
-@pytest.mark.parametrize("identity", [1, 2, 3, 7])
+@pytest.mark.parametrize("identity", [1, 2, 3, 4, 5, 6, 7])
 def test_an_interface_section_beyond_the_bound_is_refused(identity: int) -> None:
     size = sections.MAX_INTERFACE_SECTION + 1
     with pytest.raises(ModuleError, match="1,048,577 bytes") as caught:
-        read_sections(HEADER + _section(identity, bytes(size)))
+        read_sections(HEADER + section(identity, bytes(size)))
     assert caught.value.slug == "too-large"
 
 
-def test_code_and_data_have_no_bound() -> None:
+def test_code_data_and_elements_have_no_bound() -> None:
     size = sections.MAX_INTERFACE_SECTION + 1
-    assert read_sections(HEADER + _section(10, bytes(size)) + _section(11, bytes(size))).exports == ()
+    found = read_sections(module_of(*(section(identity, bytes(size)) for identity in (9, 10, 11))))
+    assert [span and span[1] - span[0] for span in (found.elements, found.code, found.data)] == [size] * 3
 
 
 def test_more_sections_than_the_bound_are_refused() -> None:
     with pytest.raises(ModuleError, match="10,000 sections") as caught:
-        read_sections(HEADER + _section(0, b"\0") * (sections.MAX_SECTIONS + 1))
+        read_sections(HEADER + section(0, b"\0") * (sections.MAX_SECTIONS + 1))
     assert caught.value.slug == "too-large"
 
 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (_section(1, b"\x01\x5d\x00"), "type form 0x5d"),
-        (_section(1, b"\x01\x60\x01\x50"), "value type 0x50"),
-        (_section(2, b"\x01\x00\x00\x20\x00"), "kind 0x20"),
-        (_section(2, b"\x01\x00\x00\x02\x08\x01\x00"), "limits 0x08"),
-        (_section(3, b"\xff" * 12), "longer than 64 bits"),
-        (_section(7, b"\x01\x00\x05\x00"), "kind 0x05"),
+        (section(1, b"\x01\x5d\x00"), "type form 0x5d"),
+        (section(1, b"\x01\x60\x01\x50"), "value type 0x50"),
+        (section(2, b"\x01\x00\x00\x20\x00"), "kind 0x20"),
+        (section(2, b"\x01\x00\x00\x02\x08\x01\x00"), "limits 0x08"),
+        (section(3, b"\xff" * 12), "longer than 64 bits"),
+        (section(7, b"\x01\x00\x05\x00"), "kind 0x05"),
+        (section(4, b"\x01\x50\x00\x01"), "value type 0x50"),
+        (section(5, b"\x01\x08\x01"), "limits 0x08"),
+        (section(6, b"\x01\x7f\x00\x01\x0b"), "instruction 0x01"),
     ],
 )
 def test_an_encoding_that_is_not_known_is_never_guessed(body: bytes, message: str) -> None:
@@ -178,7 +247,7 @@ def test_an_encoding_that_is_not_known_is_never_guessed(body: bytes, message: st
 
 def test_a_name_longer_than_its_section_is_an_error() -> None:
     with pytest.raises(IndexError, match="9 bytes announced"):
-        read_sections(HEADER + _section(7, b"\x01\x09ab\x00\x00"))
+        read_sections(HEADER + section(7, b"\x01\x09ab\x00\x00"))
 
 
 @given(st.binary(max_size=200))
@@ -186,9 +255,9 @@ def test_any_bytes_are_read_or_refused_in_the_declared_ways(tail: bytes) -> None
     _refused_or_read(lambda: read_sections(HEADER + tail, frozenset({"producers"})))
 
 
-@given(st.sampled_from([1, 2, 3, 7]), st.binary(max_size=100))
+@given(st.integers(1, 12), st.binary(max_size=100))
 def test_any_body_of_an_interface_section_is_read_or_refused(identity: int, body: bytes) -> None:
-    _refused_or_read(lambda: read_sections(HEADER + _section(identity, body)))
+    _refused_or_read(lambda: read_sections(HEADER + section(identity, body)))
 
 
 def _refused_or_read(read: Callable[[], Sections]) -> None:

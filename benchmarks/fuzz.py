@@ -1,0 +1,191 @@
+"""Damaged and hostile modules for the detector: whatever the bytes are, there must be a report, and soon.
+
+    python -m benchmarks.fuzz [--count 100000] [--seed 1]
+
+Each module is one of the fixtures, changed at random in one to three ways: flipped bits, cut, spliced with another,
+numbers replaced by hostile ones, sections swapped, repeated or announced with a million entries, blocks nested deeply.
+Ends with code 1 at the first that raises, takes longer than two seconds or costs more memory than it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import random
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from detectors.formats import HEADER
+from detectors.report import ModuleReport, inspect
+from fixtures.diagnostics import SLUGS, near_miss, raises
+
+ROOT = Path(__file__).resolve().parent.parent
+SLOWEST = 2.0  # seconds
+MOST_MEMORY = 1 << 30  # bytes, of the whole process
+
+Mutation = Callable[[bytes, random.Random, Sequence[bytes]], bytes]
+
+
+@functools.cache
+def originals(*, large: bool = False) -> tuple[bytes, ...]:
+    """What is mutated: the fixtures of the detector, the small plugins and, if wanted, a Go plugin."""
+    slugs = [slug for slug in SLUGS if slug not in {"too-large", "oversized"}]
+    folders = ["zig/generic-blocking", "assemblyscript/legacy-callback"]
+    folders += ["plugins/legacy-command"] if large else []
+    plugins = [(ROOT / "fixtures" / folder / "plugin.wasm").read_bytes() for folder in folders]
+    return (*(make(slug) for slug in slugs for make in (raises, near_miss)), *plugins)
+
+
+def leb(value: int) -> bytes:
+    """An unsigned LEB128."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def flip(data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    changed = bytearray(data)
+    for _bit in range(numbers.randint(1, 20) if changed else 0):
+        changed[numbers.randrange(len(changed))] ^= 1 << numbers.randrange(8)
+    return bytes(changed)
+
+
+def cut(data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    return data[: numbers.randint(0, len(data))]
+
+
+def splice(data: bytes, numbers: random.Random, others: Sequence[bytes]) -> bytes:
+    other = numbers.choice(others)
+    return data[: numbers.randint(0, len(data))] + other[numbers.randint(0, len(other)) :]
+
+
+def drop(data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    start = numbers.randint(0, len(data))
+    return data[:start] + data[start + numbers.randint(1, 64) :]
+
+
+HOSTILE = (
+    b"\xff" * 4 + b"\x0f",
+    b"\xff" * 9 + b"\x01",
+    b"\xff" * 12,
+    b"\x80" * 4 + b"\x00",
+    b"\x80" * 20 + b"\x00",
+    b"\xff\xff\xff\xff\x07",
+    leb(1_000_000),
+    b"\x7f",
+    b"\x40",
+)
+
+
+def number(data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    at = numbers.randint(0, len(data))
+    return data[:at] + numbers.choice(HOSTILE) + data[at + numbers.randint(0, 2) :]
+
+
+def sections(data: bytes) -> list[bytes]:
+    """The sections of a module that is whole; what cannot be told apart stays in one piece."""
+    found, at = [], len(HEADER)
+    while at < len(data):
+        end, shift, size = at + 1, 0, 0
+        while end < len(data) and shift < 35:
+            size |= (data[end] & 0x7F) << shift
+            shift += 7
+            end += 1
+            if data[end - 1] < 0x80:
+                break
+        found.append(data[at : end + size])
+        at = end + size
+    return found
+
+
+def shuffle(data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    parts = sections(data)
+    if not parts:
+        return data
+    return HEADER + b"".join(numbers.choice(parts) for _part in range(numbers.randint(1, 2 * len(parts))))
+
+
+def announce(data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    """A section that announces a million entries and has some of them."""
+    count = leb(numbers.choice((1_000_000, 100_001, 0xFFFF_FFFF)))
+    body = count + numbers.choice(
+        (b"", b"\0" * 4_000, b"\x01\0" * 2_000, b"\0\x41\0\x0b\0" * 1_000, b"\x60\0\0" * 1_000)
+    )
+    parts = sections(data)
+    parts.insert(numbers.randint(0, len(parts)), bytes([numbers.randrange(14)]) + leb(len(body)) + body)
+    return HEADER + b"".join(parts)
+
+
+def nest(_data: bytes, numbers: random.Random, _: Sequence[bytes]) -> bytes:
+    """A function of many blocks, or a constant expression of many numbers."""
+    depth = numbers.choice((1_000, 50_000))
+    if numbers.random() < 0.5:
+        code = b"\0" + numbers.choice((b"\x02\x40", b"\x03\x40", b"\x04\x40", b"\x06\x40")) * depth
+        body = leb(1) + leb(len(code)) + code
+        return HEADER + b"\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a" + leb(len(body)) + body
+    sums = depth // 10
+    body = b"\x01\0" + b"\x41\0" * sums + b"\x6a" * (sums - 1) + b"\x0b\x01x"
+    return HEADER + b"\x05\x03\x01\0\x01" + b"\x0b" + leb(len(body)) + body
+
+
+MUTATIONS: tuple[Mutation, ...] = (flip, flip, cut, splice, drop, number, number, shuffle, announce, nest)
+
+
+def mutant(seed: int, whole: Sequence[bytes]) -> bytes:
+    """A damaged module, the same for the same seed."""
+    numbers = random.Random(seed)
+    data = numbers.choice(whole)
+    for _ in range(numbers.randint(1, 3)):
+        data = numbers.choice(MUTATIONS)(data, numbers, whole)
+    return data
+
+
+def examine(data: bytes) -> tuple[ModuleReport, float]:
+    """Inspect a module, see that the report is one, and say how many seconds it took."""
+    begun = time.perf_counter()
+    report = inspect(data)
+    took = time.perf_counter() - begun
+    assert report.size == len(data)
+    assert len(report.sha256) == 64
+    assert report.reason
+    assert report.runnable or report.errors
+    msgspec.json.encode(report.to_dict())
+    assert all((found.message + found.remedy + found.subject).isprintable() for found in report.diagnostics)
+    return report, took
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description="Damaged modules for the detector.")
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    whole, slugs, slowest = originals(large=True), Counter[str](), 0.0
+    for seed in range(options.seed, options.seed + options.count):
+        data = mutant(seed, whole)
+        try:
+            report, took = examine(data)
+        except Exception:
+            print(f"seed {seed}:", file=sys.stderr)
+            raise
+        slugs.update({found.slug for found in report.diagnostics} or {"(nothing)"})
+        slowest = max(slowest, took)
+        if took > SLOWEST:
+            print(f"seed {seed}: {took:.1f} s", file=sys.stderr)
+            return 1
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
+    for slug, times in slugs.most_common():
+        print(f"{times:>9,}  {slug}")
+    print(f"{options.count:,} modules, the slowest {slowest:.3f} s, {memory >> 20:,} MiB at most")
+    return 0 if memory <= MOST_MEMORY else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

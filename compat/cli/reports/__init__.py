@@ -1,0 +1,1 @@
+"""Reports on modules in the forms that people and other programs read: one module for each."""

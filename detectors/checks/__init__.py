@@ -1,0 +1,1 @@
+"""The checks behind the catalogue, by what they look at: interface, imports, instantiation and build."""

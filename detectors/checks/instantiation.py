@@ -1,0 +1,108 @@
+"""Checks of what happens when a module is instantiated: whether the runtime takes it, and what would run by that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from detectors.diagnostics import Case, Finding, Severity
+from detectors.module import FunctionType
+from detectors.wording import amount, capitalised, shown
+
+__all__ = [
+    "command_and_reactor",
+    "huge_memory",
+    "segment_out_of_bounds",
+    "shared_memory",
+    "start_section",
+    "wrong_lifecycle_export",
+]
+
+_PAGE = 65_536  # bytes
+_ENTRY = 8  # bytes of a table's entry, in the runtime
+_MUCH = 256 << 20  # bytes from the beginning, above which it is worth a warning
+_TOO_MUCH = 1 << 47  # bytes of a memory: the address space of a process on a machine of 64 bits
+_TOO_LONG = 32 << 30  # bytes of a table, which take real memory
+
+
+def start_section(case: Case) -> Iterator[Finding]:
+    """Find code that runs before any call, where no deadline reaches it."""
+    if case.module.starts:
+        yield Finding(
+            "section start",
+            "The module has a start section: its code runs while the module is instantiated, where no deadline can "
+            "end it and a call of a host function would crash the process.",
+            f"{capitalised(case.advice.no_start)}; or, if you trust it, allow it with "
+            "AdapterSettings(allow_start_section=True) (on the command line: --allow-start-section).",
+        )
+
+
+def command_and_reactor(case: Case) -> Iterator[Finding]:
+    """Find modules that are both, which the runtime refuses."""
+    if case.module.export("_start") is not None and case.module.export("_initialize") is not None:
+        yield Finding(
+            "export _start",
+            "The module exports _start, as a command does, and _initialize, as a reactor does; the runtime refuses "
+            "one that is both.",
+            f"{capitalised(case.advice.reactor)}.",
+        )
+
+
+def wrong_lifecycle_export(case: Case) -> Iterator[Finding]:
+    """Find an ``_initialize`` or ``_start`` that the runtime cannot call."""
+    start, initialize = case.module.export("_start"), case.module.export("_initialize")
+    if start is not None and initialize is not None:
+        return  # which is worse
+    if initialize is not None and initialize.type != FunctionType():
+        yield Finding(
+            "export _initialize",
+            f"The export _initialize is {shown(str(initialize.type))}; the runtime calls it before anything else, as a "
+            "function () -> ().",
+            f"Leave _initialize to the compiler: {case.advice.reactor}.",
+        )
+    if start is not None and not isinstance(start.type, FunctionType):
+        yield Finding(
+            "export _start",
+            f"The export _start is a {start.type}; the runtime takes it for a command's and refuses the module.",
+            "Give it another name.",
+        )
+
+
+def shared_memory(case: Case) -> Iterator[Finding]:
+    """Find memories for threads."""
+    if any(memory.shared for memory in case.module.memories):
+        yield Finding(
+            "section memory",
+            "The module's memory is shared between threads, which the runtime refuses.",
+            "Build without threads (no -pthread, --shared-memory or wasm32-wasip1-threads).",
+        )
+
+
+def huge_memory(case: Case) -> Iterator[Finding]:
+    """Find memories and tables that are large from the beginning."""
+    memories = [memory.minimum * _PAGE for memory in case.module.memories]
+    tables = [table.minimum * _ENTRY for table in case.module.tables]
+    for what, sizes, limit in (("memory", memories, _TOO_MUCH), ("table", tables, _TOO_LONG)):
+        largest = max(sizes, default=0)
+        if largest > _MUCH:
+            refused = largest >= limit
+            yield Finding(
+                f"section {what}",
+                f"The module asks for a {what} of {amount(largest)} from the beginning"
+                f"{', more than can be allocated' if refused else ''}.",
+                f"Lower its initial size (for a linker: --initial-memory); a {what} can grow later."
+                if what == "memory"
+                else "Lower its initial size; a table can grow later.",
+                Severity.ERROR if refused else None,
+            )
+
+
+def segment_out_of_bounds(case: Case) -> Iterator[Finding]:
+    """Find initial contents that do not fit."""
+    for segment in case.module.misplaced:
+        what, home, unit = ("data", "memory", "bytes") if segment.what == "data" else ("element", "table", "entries")
+        yield Finding(
+            f"section {what}",
+            f"The {what} segment {segment.index} reaches to {segment.offset + segment.size:,} in a {home} of "
+            f"{segment.capacity:,} {unit}: the module traps while it is instantiated.",
+            f"Build the plugin again; if a tool has set the initial size of the {home} afterwards, leave that out.",
+        )

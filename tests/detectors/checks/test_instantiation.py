@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from detectors.checks.instantiation import (
+    command_and_reactor,
+    huge_memory,
+    segment_out_of_bounds,
+    shared_memory,
+    start_section,
+    wrong_lifecycle_export,
+)
+from detectors.classify import classify
+from detectors.diagnostics import Case, Finding, Severity
+from detectors.rules import INTERFACES
+from detectors.sections import Limits
+from detectors.segments import Misplaced
+from detectors.toolchain import Toolchain
+
+if TYPE_CHECKING:
+    from detectors.diagnostics import Check
+    from detectors.module import ModuleInterface
+    from tests.detectors.conftest import Read
+
+MIB, GIB = 1 << 20, 1 << 30
+START, INITIALIZE = '(func (export "_start"))', '(func (export "_initialize"))'
+
+
+def _found(check: Check, module: ModuleInterface, toolchain: str | None = None) -> list[Finding]:
+    if toolchain is not None:
+        module = attrs.evolve(module, toolchain=Toolchain(toolchain))
+    return list(check(Case(module, classify(module), INTERFACES)))
+
+
+def test_code_that_runs_at_instantiation(read: Read) -> None:
+    assert _found(start_section, read(extra="(func $f)")) == []
+    (found,) = _found(start_section, read(extra="(func $f (loop br 0)) (start $f)"))
+    assert found.subject == "section start"
+    assert "no deadline can end it" in found.message
+    assert found.remedy.startswith("Have the compiler export its initialisation as _initialize instead")
+    assert "AdapterSettings(allow_start_section=True) (on the command line: --allow-start-section)." in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("toolchain", "how"),
+    [
+        ("AssemblyScript", "Build with asc --exportStart _initialize; or,"),
+        ("C/C++", "Link with -mexec-model=reactor instead of -Wl,-start; or,"),
+        ("Go", "Have the compiler export its initialisation"),
+    ],
+)
+def test_how_a_start_section_is_avoided_depends_on_the_toolchain(read: Read, toolchain: str, how: str) -> None:
+    (found,) = _found(start_section, read(extra="(func $f) (start $f)"), toolchain)
+    assert found.remedy.startswith(how)
+
+
+def test_a_module_that_is_both_a_command_and_a_reactor(read: Read) -> None:
+    assert _found(command_and_reactor, read(extra=START)) == []
+    assert _found(command_and_reactor, read(extra=INITIALIZE)) == []
+    both = read(extra=START + INITIALIZE)
+    (found,) = _found(command_and_reactor, both, "Go")
+    assert found.subject == "export _start"
+    assert "the runtime refuses" in found.message
+    assert found.remedy == "Build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared."
+    assert _found(wrong_lifecycle_export, both) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "what"),
+    [
+        ('(func (export "_initialize") (result i32) i32.const 0)', "() -> i32"),
+        ('(func (export "_initialize") (param i32 i64))', "(i32, i64) -> ()"),
+        ('(memory (export "_initialize") 1)', "memory"),
+    ],
+)
+def test_an_initialisation_that_the_runtime_cannot_call(read: Read, extra: str, what: str) -> None:
+    (found,) = _found(wrong_lifecycle_export, read(extra=extra), "Zig")
+    assert found.subject == "export _initialize"
+    assert found.message.startswith(f"The export _initialize is {what}; the runtime calls it before anything else")
+    assert found.remedy.startswith("Leave _initialize to the compiler: build without an entry")
+    assert found.severity is None
+
+
+def test_a_start_that_is_no_function(read: Read) -> None:
+    (found,) = _found(wrong_lifecycle_export, read(extra='(global (export "_start") i32 (i32.const 0))'))
+    assert found.subject == "export _start"
+    assert found.message.startswith("The export _start is a global; the runtime takes it for a command's")
+    assert found.remedy == "Give it another name."
+
+
+@pytest.mark.parametrize("extra", ["", START, INITIALIZE, '(func (export "_start") (param i32))'])
+def test_a_lifecycle_that_the_runtime_can_use(read: Read, extra: str) -> None:
+    assert _found(wrong_lifecycle_export, read(extra=extra)) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "is_found"),
+    [
+        ("(memory 1 2)", False),
+        ("(memory 1 2 shared)", True),
+        ("(memory 1) (memory 1 2 shared)", True),
+        ("(memory i64 1 2 shared)", True),
+    ],
+)
+def test_a_memory_that_threads_may_share(read: Read, extra: str, *, is_found: bool) -> None:
+    found = _found(shared_memory, read(extra=extra))
+    assert [item.subject for item in found] == ["section memory"] * is_found
+    assert all("refuses" in item.message and "without threads" in item.remedy for item in found)
+
+
+@pytest.mark.parametrize(
+    ("pages", "told", "severity"),
+    [
+        ([0], None, None),
+        ([4_096], None, None),
+        ([4_097], "256.1 MiB", None),
+        ([1, 4_097, 2], "256.1 MiB", None),
+        ([65_536], "4.0 GiB", None),
+        ([(1 << 31) - 1], "128.0 TiB", None),
+        ([1 << 31], "128.0 TiB", Severity.ERROR),
+        ([1 << 48], "16,384.0 PiB", Severity.ERROR),
+    ],
+)
+def test_a_memory_that_is_large_from_the_beginning(
+    read: Read, pages: list[int], told: str | None, severity: Severity | None
+) -> None:
+    module = attrs.evolve(read(), memories=tuple(Limits(count) for count in pages))
+    found = _found(huge_memory, module)
+    refused = ", more than can be allocated" if severity else ""
+    assert [(item.subject, item.message, item.severity) for item in found] == [
+        ("section memory", f"The module asks for a memory of {told} from the beginning{refused}.", severity)
+    ] * (told is not None)
+    assert all("a memory can grow later" in item.remedy for item in found)
+
+
+@pytest.mark.parametrize(
+    ("entries", "told", "severity"),
+    [
+        (32 * MIB, None, None),
+        (32 * MIB + MIB, "264.0 MiB", None),
+        (4 * GIB - 1, "32.0 GiB", None),
+        (4 * GIB, "32.0 GiB", Severity.ERROR),
+    ],
+)
+def test_a_table_that_is_large_from_the_beginning(
+    read: Read, entries: int, told: str | None, severity: Severity | None
+) -> None:
+    found = _found(huge_memory, attrs.evolve(read(), tables=(Limits(1), Limits(entries))))
+    assert [(item.subject, item.severity) for item in found] == [("section table", severity)] * (told is not None)
+    assert all(f"a table of {told} from the beginning" in item.message for item in found)
+    assert all(item.remedy == "Lower its initial size; a table can grow later." for item in found)
+
+
+def test_a_memory_and_a_table_are_both_told(read: Read) -> None:
+    module = attrs.evolve(read(), memories=(Limits(5_000),), tables=(Limits(64 * MIB),))
+    assert [item.subject for item in _found(huge_memory, module)] == ["section memory", "section table"]
+
+
+def test_how_far_a_memory_may_grow_does_not_count(read: Read) -> None:
+    assert _found(huge_memory, read(extra="(memory 1 65536) (table 1 4294967295 funcref)")) == []
+
+
+def test_initial_contents_that_do_not_fit(read: Read) -> None:
+    places = (Misplaced("data", 3, 65_530, 7, 65_536), Misplaced("element", 0, 2**32 - 1, 1, 10))
+    data, element = _found(segment_out_of_bounds, attrs.evolve(read(), misplaced=places))
+    assert (data.subject, element.subject) == ("section data", "section element")
+    assert data.message.startswith("The data segment 3 reaches to 65,537 in a memory of 65,536 bytes: the module traps")
+    assert element.message.startswith("The element segment 0 reaches to 4,294,967,296 in a table of 10 entries:")
+    assert "initial size of the memory" in data.remedy
+    assert "initial size of the table" in element.remedy
+
+
+def test_a_module_whose_contents_fit_has_no_such_finding(read: Read) -> None:
+    assert _found(segment_out_of_bounds, read(extra='(memory 1) (data (i32.const 65535) "a")')) == []
+    assert len(_found(segment_out_of_bounds, read(extra='(memory 1) (data (i32.const 65536) "a")'))) == 1
