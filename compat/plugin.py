@@ -5,6 +5,7 @@ What is done here is detection, the choice of an adapter, and clean-up; streamin
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from detectors.report import ModuleReport, inspect
 from detectors.rules import PluginKind
 
 __all__ = ["Plugin", "Source", "open_plugin"]
+
+# A library says nothing unless it is asked: whoever wants to hear the loggers below "compat" configures logging.
+logging.getLogger("compat").addHandler(logging.NullHandler())
 
 _ENDED = (StreamState.STOPPED, StreamState.FAILED)
 

@@ -1,6 +1,7 @@
 """The command line ``plugin-compat``. Data goes to stdout, everything else to stderr.
 
-Exit codes: 0 fine; 1 the plugin or the run has a problem; 2 wrong usage; 130 interrupted.
+Exit codes: 0 fine; 1 the plugin or the run has a problem; 2 wrong usage; 130 interrupted
+(143 by SIGTERM, see ``compat/__main__.py``).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ Try it:
   plugin-compat run PLUGIN.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m'
 
 Data goes to stdout, everything else to stderr. Exit codes: 0 fine, 1 the plugin or the run has a problem, 2 wrong
-usage, 130 interrupted.
+usage, 130 interrupted
+(143 by SIGTERM, see ``compat/__main__.py``).
 """
 
 
