@@ -21,6 +21,7 @@ from compat.cli.command import BadValue, Session
 from compat.configuration import read_config
 from compat.errors import ConfigFileError
 from compat.plugin import Plugin, open_plugin
+from detectors.errors import UsageError
 from detectors.report import inspect
 
 __all__ = ["EXPORT", "FILE", "KEY", "POSITIVE", "Open", "format_option", "opens_plugin"]
@@ -150,8 +151,8 @@ class _Rewrite(click.ParamType):  # type: ignore[type-arg]  # generic since clic
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         try:
             return parse_rewrite(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        except UsageError as error:
+            raise BadValue(f"{error.message}.", error.remedy, param, ctx) from None
 
 
 FILE, CONFIG_FILE, KEY, EXPORT = _File(".wasm"), _ConfigFile(), _Key(), _Export()
