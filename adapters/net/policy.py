@@ -18,7 +18,7 @@ import attrs
 from adapters.errors import NetworkDeniedError, without_query
 from detectors.errors import UsageError
 
-__all__ = ["NetworkPolicy", "parse_rewrite"]
+__all__ = ["NetworkPolicy", "is_private", "parse_rewrite"]
 
 _PREFIX = r"[a-z]+://.+"
 _REWRITE = re.compile(rf"({_PREFIX}?)=({_PREFIX})")
@@ -100,11 +100,7 @@ class NetworkPolicy:
         """
         if self.allow_private:
             return
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            ip = None
-        if ip is None or not ip.is_global or ip.is_multicast:
+        if not _is_public(address):
             rule = f"{address} is a loopback, private or otherwise non-public address"
             remedy = "If that is intended, allow it: --allow-private, or allow_private=True (also of NetworkPolicy)"
             raise NetworkDeniedError(plugin, url, rule, remedy)
@@ -153,6 +149,23 @@ def _has_prefix(url: str, prefix: str) -> bool:
         return False
     rest = url[len(prefix) :]
     return not rest or prefix.endswith("/") or rest[0] in "/?#"
+
+
+def _is_public(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return ip.is_global and not ip.is_multicast
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is a loopback or private address by what is written, without looking it up."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host == "localhost"
+    return not _is_public(host)
 
 
 def _redirected(url: str, prefix: str, target: str) -> str:
