@@ -49,7 +49,7 @@ def test_the_input_is_given_as_it_stands_from_a_file_or_from_stdin(
 def test_the_plugin_s_reason_is_told(command: Command) -> None:
     outcome = command("call", COMMAND, "handle_command", '{"name": "nope", "params": {}}')
     assert (outcome.code, outcome.out) == (1, b"")
-    assert outcome.err.startswith("error: plugin 'plugin': handle_command failed: ")
+    assert outcome.err.startswith("error: plugin 'legacy-command': handle_command failed: ")
 
 
 def test_an_export_that_is_not_there_is_answered_with_those_that_are(command: Command) -> None:
