@@ -36,6 +36,8 @@ def main() -> None:
         code: object = _INTERRUPTED
     except SystemExit as end:
         code = end.code
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while the interpreter ends, there is nothing more to finish
     sys.exit(_TERMINATED if terminating and code == _INTERRUPTED else code)  # type: ignore[arg-type]
 
 
