@@ -9,12 +9,15 @@ from pathlib import Path
 
 PACKAGES = {"adapters", "compat", "detectors"}
 MUST_HOLD = (
+    "compat/__init__.pyi",
     "compat/demo/exchange.py",
     "compat/demo/plugins/legacy.wasm",
     "compat/demo/plugins/generic.wasm",
     *(f"{package}/py.typed" for package in sorted(PACKAGES)),
 )
-MAY_HOLD = re.compile(r"\.py$|/py\.typed$|^compat/demo/plugins/(legacy|generic)\.wasm$|^[^/]+\.dist-info/")
+MAY_HOLD = re.compile(
+    r"\.py$|/py\.typed$|^compat/__init__\.pyi$|^compat/demo/plugins/(legacy|generic)\.wasm$|^[^/]+\.dist-info/"
+)
 LARGEST = 5 * 1_000_000  # bytes
 
 

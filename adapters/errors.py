@@ -50,6 +50,9 @@ class PluginCallError(PluginError):
         self.reason = reason
 
 
+_DEFECT = "A defect of the plugin: give its author the backtrace (--debug, or .trace of this error)"
+
+
 class PluginTrapError(PluginError):
     """The guest trapped or exited; its instance has been discarded.
 
@@ -61,7 +64,7 @@ class PluginTrapError(PluginError):
 
     def __init__(self, plugin: str, export: str, trace: str) -> None:
         where = export or "instantiation"
-        super().__init__(f"plugin {plugin!r}: {where} trapped: {_cause_of(trace)}")
+        super().__init__(f"plugin {plugin!r}: {where} trapped: {_cause_of(trace)}", remedy=_DEFECT)
         self.plugin = plugin
         self.export = export
         self.trace = trace

@@ -1,124 +1,28 @@
 """Run legacy and generic datasource plugins through one interface.
 
-This is the only public import: everything a stream manager, a script or a test needs is here.
+This is the only public import: everything a stream manager, a script or a test needs is here. What there is stands in
+``public.py``. It takes half a second to import, so that is done at the first use of a name: the command
+``plugin-compat`` can provide for Ctrl-C before that. Type checkers read ``__init__.pyi`` instead.
 """
 
 from __future__ import annotations
 
-import logging as _logging
+import sys as _sys
 
-from adapters.contract import (
-    Candle,
-    EventKind,
-    PluginInfo,
-    Stream,
-    StreamAdapter,
-    StreamData,
-    StreamEvent,
-    StreamKey,
-    StreamState,
-    StreamStats,
-)
-from adapters.errors import (
-    ConfigurationError,
-    ConnectFailedError,
-    ConnectionLostError,
-    GuestStoppedError,
-    KeyFormatError,
-    NetworkDeniedError,
-    PluginCallError,
-    PluginProtocolError,
-    PluginTimeoutError,
-    PluginTrapError,
-    RestartsExhaustedError,
-    StreamRejectedError,
-    StreamUsageError,
-    UnknownExportError,
-    UnsupportedPluginError,
-)
-from adapters.net.policy import NetworkPolicy
-from adapters.net.socket import Connector, Socket, WebSocketConnector
-from adapters.observe import Crossing, Direction, Observer
-from adapters.runtime.kernel import KernelDamagedError
-from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
-from adapters.runtime.watch import lingering_guests
-from adapters.settings import AdapterSettings, Backoff
-from compat import blocking
-from compat.configuration import read_config
-from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
-from compat.manager import StreamManager
-from compat.plugin import Plugin, open_plugin
-from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
-from compat.subscription import Subscription
-from detectors.diagnostics import Diagnostic, Severity
-from detectors.errors import CompatError, NetworkError, PluginError, UsageError
-from detectors.report import DetectionError, ModuleReport, inspect
-from detectors.rules import PluginKind
 
-# A library says nothing unless it is asked: whoever wants to hear the loggers below "compat" configures logging.
-_logging.getLogger("compat").addHandler(_logging.NullHandler())
+def __getattr__(name: str) -> object:
+    """A public name; called where it has not been used before."""
+    if name == "__all__" or not name.startswith("_"):
+        import compat.public  # noqa: F401, PLC0415 - found by its name; imported here for the reason above
 
-__all__ = [
-    "AdapterSettings",
-    "Backoff",
-    "Candle",
-    "CompatError",
-    "ConfigFileError",
-    "ConfigurationError",
-    "ConnectFailedError",
-    "ConnectionLostError",
-    "Connector",
-    "Crossing",
-    "DetectionError",
-    "Diagnostic",
-    "Direction",
-    "EventKind",
-    "GuestStoppedError",
-    "KernelDamagedError",
-    "KeyFormatError",
-    "ManagerStatus",
-    "ModuleReport",
-    "NetworkDeniedError",
-    "NetworkError",
-    "NetworkPolicy",
-    "Observer",
-    "OutOfMemoryError",
-    "Plugin",
-    "PluginCallError",
-    "PluginError",
-    "PluginInfo",
-    "PluginKind",
-    "PluginProtocolError",
-    "PluginStatus",
-    "PluginTimeoutError",
-    "PluginTrapError",
-    "RestartsExhaustedError",
-    "Severity",
-    "Socket",
-    "SourceTakenError",
-    "StaleBlockError",
-    "Stream",
-    "StreamAdapter",
-    "StreamData",
-    "StreamEvent",
-    "StreamKey",
-    "StreamManager",
-    "StreamRejectedError",
-    "StreamState",
-    "StreamStats",
-    "StreamStatus",
-    "StreamUsageError",
-    "SubscriberTooSlowError",
-    "Subscription",
-    "SubscriptionStats",
-    "UnknownExportError",
-    "UnknownSourceError",
-    "UnsupportedPluginError",
-    "UsageError",
-    "WebSocketConnector",
-    "blocking",
-    "inspect",
-    "lingering_guests",
-    "open_plugin",
-    "read_config",
-]
+        # While that is being imported, it asks for what it imports from here: those are modules, and not found yet.
+        offered = vars(_sys.modules["compat.public"])
+        if name == "__all__" or name in offered.get("__all__", ()):
+            return globals().setdefault(name, offered[name])
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg, name=name)
+
+
+def __dir__() -> list[str]:
+    __getattr__("__all__")
+    return sorted({*globals(), *globals()["__all__"]})

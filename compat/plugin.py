@@ -5,6 +5,7 @@ What is done here is detection, the choice of an adapter, and clean-up; streamin
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from detectors.report import ModuleReport, inspect
 from detectors.rules import PluginKind
 
 __all__ = ["Plugin", "Source", "open_plugin"]
+
+# A library says nothing unless it is asked: whoever wants to hear the loggers below "compat" configures logging.
+logging.getLogger("compat").addHandler(logging.NullHandler())
 
 _ENDED = (StreamState.STOPPED, StreamState.FAILED)
 
@@ -125,7 +129,7 @@ def open_plugin(
         source: The module's path or bytes.
         config: The plugin's configuration; every new guest is given it.
         kind: The kind to run it as, where it offers several; ``None``: generic before legacy.
-        name: What to call it in errors and logs; the file's name by default.
+        name: What to call it in errors and logs; by default the file's name, or its folder's if it is ``plugin.wasm``.
         rewrite: URL prefixes by what replaces them, to run it against a simulator or a staging host.
         allow_private: Whether it may reach loopback and private addresses.
         settings: Everything else that can be chosen or injected; the arguments above are put on top of it.
@@ -148,6 +152,11 @@ def open_plugin(
         path = os.fspath(source)
         wasm = Path(path).read_bytes()
     report = attrs.evolve(inspect(wasm), path=path)
-    name = name or (Path(path).stem if path else f"plugin-{report.sha256[:8]}")
+    name = name or (_name_of(Path(path)) if path else f"plugin-{report.sha256[:8]}")
     chosen = kind if isinstance(kind, PluginKind | None) else PluginKind(str(kind))
     return Plugin(make_adapter(name, wasm, report, settings, chosen), name, chosen or report.kind)
+
+
+def _name_of(path: Path) -> str:
+    """A plugin's name after its file. Many are called plugin.wasm, each in a folder that says more."""
+    return (path.stem if path.stem != "plugin" else path.absolute().parent.name) or path.stem

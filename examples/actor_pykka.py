@@ -10,18 +10,23 @@ plugin and its socket wait. An actor that has died raises ``ActorDeadError`` eit
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-import pykka
 from anyio.from_thread import start_blocking_portal
 
 import compat
 import compat.blocking
 from compat import demo
+
+try:
+    import pykka
+except ModuleNotFoundError:
+    sys.exit("this example needs Pykka: pip install pykka")
 
 WINDOW = 64
 PATIENCE = 10.0  # seconds for an answer
@@ -47,7 +52,10 @@ class Average(pykka.ThreadingActor):
     def on_stop(self) -> None:
         """Tell the result."""
         if self.candles:
-            print(f"{self.candles} candles, {self.total / self.candles:.2f} on average", flush=True)
+            try:
+                print(f"{self.candles} candles, {self.total / self.candles:.2f} on average", flush=True)
+            except BrokenPipeError:
+                reader_has_gone()
 
 
 def feed(stream: compat.blocking.Stream, actor: pykka.ActorRef[Average], count: int) -> None:
@@ -73,12 +81,22 @@ def simulated() -> Iterator[compat.blocking.Plugin]:
         yield plugin
 
 
+def reader_has_gone() -> None:
+    """Let what is still to be printed go nowhere: into the closed pipe it would be an error at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(count: str = "500") -> int:
     """Run it. Returns the exit code."""
+    if not count.isdecimal() or int(count) < 1:
+        print(f"COUNT is a number from 1 on, and {count!r} is none", file=sys.stderr)
+        return 2
     actor = Average.start()
     try:
         with simulated() as plugin, plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream:
             feed(stream, actor, int(count))
+    except BrokenPipeError:  # as in: actor_pykka.py | head -1
+        reader_has_gone()
     except (compat.CompatError, pykka.ActorDeadError, pykka.Timeout) as error:
         print(error, file=sys.stderr)
         return 1

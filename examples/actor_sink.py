@@ -9,6 +9,7 @@ fills, and the plugin and its socket wait. Nothing is dropped on the way.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 import threading
@@ -36,6 +37,7 @@ class Highest:
 
     def __init__(self) -> None:
         self.fullest = 0
+        self.failure: Exception | None = None
         self._highest = Decimal(0)
         self._handled = 0
         self._mailbox = queue.Queue[compat.StreamData | None](MAILBOX)
@@ -43,16 +45,28 @@ class Highest:
         self._thread.start()
 
     def tell(self, item: compat.StreamData) -> None:
-        """Put an item into the mailbox; wait while it is full. Raises ``queue.Full``."""
+        """Put an item into the mailbox; wait while it is full. Raises ``queue.Full``, or what the actor failed with."""
+        if self.failure is not None:
+            raise self.failure
         self._mailbox.put(item, timeout=PATIENCE)
         self.fullest = max(self.fullest, self._mailbox.qsize())
 
     def stop(self) -> None:
-        """Handle what is in the mailbox, and end."""
+        """Handle what is in the mailbox, and end. Raises what the actor failed with."""
         self._mailbox.put(None)
         self._thread.join()
+        if self.failure is not None:
+            raise self.failure
 
     def _run(self) -> None:
+        try:
+            self._handle()
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
+            self.failure = error
+            while self._mailbox.get() is not None:  # whoever waits for room must not wait for ever
+                pass
+
+    def _handle(self) -> None:
         while (item := self._mailbox.get()) is not None:
             time.sleep(0.002)  # slower than the exchange
             self._handled += 1
@@ -79,10 +93,20 @@ async def run(count: int) -> None:
         actor.stop()
 
 
+def reader_has_gone() -> None:
+    """Let what is still to be printed go nowhere: into the closed pipe it would be an error at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(count: str = "500") -> int:
     """Run it. Returns the exit code."""
+    if not count.isdecimal() or int(count) < 1:
+        print(f"COUNT is a number from 1 on, and {count!r} is none", file=sys.stderr)
+        return 2
     try:
         asyncio.run(run(int(count)))
+    except BrokenPipeError:  # as in: actor_sink.py | head -1
+        reader_has_gone()
     except (compat.CompatError, queue.Full) as error:
         print(error or "the actor takes nothing any more", file=sys.stderr)
         return 1

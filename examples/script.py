@@ -8,6 +8,7 @@ Without a plugin, it is the built-in one for the built-in simulator of an exchan
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -47,6 +48,18 @@ def pair(text: str) -> tuple[str, str]:
     return prefix, target
 
 
+def positive(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("it is no number from 1 on")
+    return int(text)
+
+
+def reader_has_gone() -> None:
+    """Let what is still to be printed go nowhere: into the closed pipe it would be an error at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def simulated() -> Iterator[tuple[Path, dict[str, str]]]:
     """A plugin, and where to find its exchange, which runs on a thread as long as the context lasts."""
@@ -59,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Print the candles of a plugin.")
     parser.add_argument("plugin", nargs="?", metavar="PLUGIN", help="a .wasm file")
     parser.add_argument("key", nargs="?", metavar="KEY", default=KEY, help=f"what to stream, like {KEY}")
-    parser.add_argument("--count", type=int, default=10, help="how many (10)")
+    parser.add_argument("--count", type=positive, default=10, help="how many (10)")
     parser.add_argument("--rewrite", type=pair, action="append", default=[], metavar="FROM=TO", help="redirect a URL")
     parser.add_argument("--allow-private", action="store_true", help="loopback and private addresses may be reached")
     options = parser.parse_args()
@@ -70,6 +83,8 @@ def main() -> int:
                 source, rewrite, allow = *stack.enter_context(simulated()), True
             opened = compat.blocking.open_plugin(source, rewrite=rewrite, allow_private=allow)
             print_candles(stack.enter_context(opened), options.key, options.count)
+    except BrokenPipeError:  # as in: script.py | head -1
+        reader_has_gone()
     except (compat.CompatError, OSError) as error:  # what happened, and where something helps, what to do
         print(error, file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ A consumer that fails ends the others, as usual in a task group: try the symbol 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import compat
@@ -58,8 +59,16 @@ async def run(count: int, symbols: list[str]) -> None:
                     group.create_task(follow(manager, group, key, count, begun))
 
 
+def reader_has_gone() -> None:
+    """Let what is still to be printed go nowhere: into the closed pipe it would be an error at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(count: str = "30", *symbols: str) -> int:
     """Run it. Returns the exit code."""
+    if not count.isdecimal() or int(count) < 1:
+        print(f"COUNT is a number from 1 on, and {count!r} is none", file=sys.stderr)
+        return 2
     code = 0
     try:
         asyncio.run(run(int(count), list(symbols) or ["BTC-USDT", "ETH-USDT"]))
@@ -67,6 +76,8 @@ def main(count: str = "30", *symbols: str) -> int:
         for failure in failures.exceptions:
             print(failure, file=sys.stderr)
         code = 1
+    except* BrokenPipeError:  # as in: task_group.py | head -1
+        reader_has_gone()
     except* KeyboardInterrupt:
         code = 130
     return code

@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 import adapters
 import compat
+import compat.public
 import detectors
 from compat import CompatError, NetworkError, PluginError, UsageError
 
@@ -24,10 +27,30 @@ NEVER_MET = {"ModuleError"}
 def test_what_is_public_is_what_is_importable() -> None:
     offered = {
         name
-        for name, value in vars(compat).items()
+        for name, value in vars(compat.public).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
     }
     assert offered | {"blocking"} == set(compat.__all__)
+
+
+def test_everything_public_is_found_and_nothing_else() -> None:
+    assert set(compat.__all__) <= set(dir(compat))
+    assert all(getattr(compat, name) is getattr(compat.public, name) for name in compat.__all__)
+    for name in ("nonsense", "_nonsense", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module 'compat' has no attribute '{name}'"):
+            getattr(compat, name)
+
+
+def test_importing_compat_is_cheap_until_a_name_is_used() -> None:
+    program = """
+import sys, compat
+assert not {"adapters", "detectors", "logging", "asyncio"}.intersection(sys.modules)
+from compat import StreamKey
+assert compat.StreamKey is StreamKey
+assert {"adapters", "detectors"}.issubset(sys.modules)
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stderr) == (0, "")
 
 
 def test_the_names_are_sorted_and_stand_once() -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from adapters.errors import ConnectFailedError, ConnectionLostError, without_query
-from adapters.net.policy import NetworkPolicy
+from adapters.net.policy import NetworkPolicy, is_private
 from adapters.net.socket import Connector, Socket
 from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError
@@ -25,6 +25,9 @@ __all__ = ["Gateway"]
 _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
 _MAX_BODY = 16 * 2**20  # bytes
+_UNKNOWN_HOST = (
+    "Check the host's name, and that this machine is online; --rewrite, or rewrite=, leads to another address"
+)
 _FRAMING = frozenset({"content-length", "transfer-encoding", "host"})  # headers that follow from the request itself
 
 
@@ -69,7 +72,7 @@ class Gateway:
         try:
             socket = await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
-            remedy = self._unused_rewrites(url, target) or error.remedy
+            remedy = self._unused_rewrites(url, target) or error.remedy or _plain(target)
             raise ConnectFailedError(target, self._redact(error.problem), remedy=remedy) from None
         except CompatError:
             raise
@@ -121,7 +124,7 @@ class Gateway:
                 found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None, type=_socket.SOCK_STREAM)
             except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
                 problem = error.strerror if isinstance(error, OSError) else "it is not a host name"
-                remedy = self._unused_rewrites(url, target) or "Check the host's name, and that this machine is online"
+                remedy = self._unused_rewrites(url, target) or _UNKNOWN_HOST
                 problem = f"{parts.hostname} cannot be resolved: {problem}"
                 raise ConnectFailedError(target, problem, remedy=remedy) from error
             for *_, address in found:
@@ -139,6 +142,14 @@ class Gateway:
         """Close the HTTP client."""
         if self._http is not None:
             await self._http.aclose()
+
+
+def _plain(target: str) -> str:
+    """What may help where TLS came to nothing: a simulator on this machine or network seldom speaks it."""
+    parts = urlsplit(target)
+    if parts.scheme != "wss" or not is_private(parts.hostname or ""):
+        return ""
+    return f"If the server does not speak TLS, lead there with ws:// instead of wss://: ws://{parts.netloc}"
 
 
 class _Guarded:

@@ -18,11 +18,17 @@ import attrs
 from adapters.errors import NetworkDeniedError, without_query
 from detectors.errors import UsageError
 
-__all__ = ["NetworkPolicy", "parse_rewrite", "pattern_fault"]
+__all__ = ["NetworkPolicy", "is_private", "parse_rewrite", "pattern_fault"]
 
 _PREFIX = r"[a-z]+://.+"
 _REWRITE = re.compile(rf"({_PREFIX}?)=({_PREFIX})")
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+_FAMILIES = {
+    "ws": "ws:// or wss://",
+    "wss": "ws:// or wss://",
+    "http": "http:// or https://",
+    "https": "http:// or https://",
+}
 
 
 def _tuple(values: object) -> tuple[str, ...]:
@@ -41,7 +47,7 @@ class NetworkPolicy:
             plugin asked for must be allowed; the one it is redirected to is the operator's own word.
 
     Raises:
-        UsageError: A rewrite is no pair of URL prefixes.
+        UsageError: A rewrite is no pair of URL prefixes, or its two cannot stand for each other.
     """
 
     only: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
@@ -54,6 +60,8 @@ class NetworkPolicy:
             if not re.fullmatch(_PREFIX, prefix):
                 msg = f"a rewrite leads from one URL prefix to another, and {without_query(prefix)!r} is none"
                 raise UsageError(msg, remedy="Write them like 'wss://a.example' and 'ws://127.0.0.1:8080'")
+        for prefix, target in self.rewrites:
+            _check_pair(prefix, target)
 
     def resolve(self, plugin: str, url: str, declared: tuple[str, ...], schemes: tuple[str, ...]) -> str:
         """The address to connect to for ``url``.
@@ -79,7 +87,7 @@ class NetworkPolicy:
                 raise NetworkDeniedError(plugin, url, "the operator's list does not include it", "Extend that list")
         for prefix, target in self.rewrites:
             if _has_prefix(url, prefix):
-                url = target + url[len(prefix) :]
+                url = _redirected(url, prefix, target)
                 self._parse(plugin, url, schemes)
                 break
         return url
@@ -92,11 +100,7 @@ class NetworkPolicy:
         """
         if self.allow_private:
             return
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            ip = None
-        if ip is None or not ip.is_global or ip.is_multicast:
+        if not _is_public(address):
             rule = f"{address} is a loopback, private or otherwise non-public address"
             remedy = "If that is intended, allow it: --allow-private, or allow_private=True (also of NetworkPolicy)"
             raise NetworkDeniedError(plugin, url, rule, remedy)
@@ -162,15 +166,71 @@ def _has_prefix(url: str, prefix: str) -> bool:
     return not rest or prefix.endswith("/") or rest[0] in "/?#"
 
 
+def _is_public(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return ip.is_global and not ip.is_multicast
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is a loopback or private address by what is written, without looking it up."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host == "localhost"
+    return not _is_public(host)
+
+
+def _redirected(url: str, prefix: str, target: str) -> str:
+    """``url`` with ``target`` in the place of ``prefix``, and one slash between it and what follows."""
+    rest = url[len(prefix.removesuffix("/")) :]
+    return target.removesuffix("/") + rest if rest.startswith("/") else target + rest
+
+
+def _check_pair(prefix: str, target: str) -> None:
+    """Refuse a rewrite that could never lead anywhere.
+
+    Raises:
+        UsageError: One of the two is no address of a server, or they are not of one protocol.
+    """
+    family, other = (_family(url) for url in (prefix, target))
+    if family != other:
+        msg = (
+            f"a rewrite cannot lead from {without_query(prefix)!r} to {without_query(target)!r}: their protocols differ"
+        )
+        raise UsageError(msg, remedy=f"Replace {without_query(prefix)} by an address that begins with {family}")
+
+
+def _family(url: str) -> str:
+    """How addresses begin that can stand for a URL."""
+    try:
+        parts = urlsplit(url)
+        is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, is_valid = urlsplit(url.partition("://")[0] + "://"), False
+    if parts.scheme not in _FAMILIES:
+        remedy = "Begin it with ws:// or wss:// for a WebSocket, with http:// or https:// for HTTP"
+        raise UsageError(
+            f"{without_query(url)!r} cannot be part of a rewrite: no plugin uses {parts.scheme}://", remedy=remedy
+        )
+    if not is_valid:
+        msg = f"{without_query(url)!r} cannot be part of a rewrite: its host or port is not valid"
+        raise UsageError(msg, remedy="A port is a number from 1 to 65535, and an IPv6 address stands in brackets")
+    return _FAMILIES[parts.scheme]
+
+
 def parse_rewrite(text: str) -> tuple[str, str]:
     """Read ``FROM=TO``, two URL prefixes.
 
     Raises:
-        ValueError: The text is not of that form.
+        UsageError: The text is not of that form, or could never lead anywhere.
     """
     match = _REWRITE.fullmatch(text)
     if match is None:
         # Not repeated: it may be a secret, given to the wrong option.
         msg = "it is not of the form FROM=TO with two URL prefixes, like wss://a.example=ws://b:1"
-        raise ValueError(msg)
+        raise UsageError(msg)
+    _check_pair(match[1], match[2])
     return match[1], match[2]

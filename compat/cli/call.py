@@ -18,7 +18,7 @@ __all__ = ["call"]
 
 
 class _Input(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
-    """JSON as it stands, ``@FILE``, or ``-`` for stdin."""
+    """JSON as it stands, or any bytes as ``@FILE`` or ``-`` for stdin: whoever takes the trouble means them."""
 
     name = "JSON"
 
@@ -28,6 +28,8 @@ class _Input(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         text = str(value)
         if text == "-":  # a shell that completes the line must not be kept waiting
             return b"" if ctx is not None and ctx.resilient_parsing else sys.stdin.buffer.read()
+        if text == "@":
+            raise BadValue("@ is followed by nothing.", "Write @ and a file's path, such as @request.json", param, ctx)
         if text.startswith("@"):
             try:
                 return Path(text[1:]).read_bytes()
@@ -53,8 +55,9 @@ class _Input(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 def call(open_: Open, export: str, data: bytes, timeout: float, style: str) -> int:
     """Call one EXPORT of the plugin FILE with JSON as its input, and print its output as it is.
 
-    JSON may be given as it stands, as @FILE, or as - to read stdin; without it the input is empty. The plugin is
-    configured first, if a configuration is given, and reaches the addresses that it declares.
+    JSON may be given as it stands, as @FILE, or as - to read stdin; without it the input is empty. What comes from a
+    file or stdin reaches the plugin byte for byte, whether it is JSON or not. The plugin is configured first, if a
+    configuration is given, and reaches the addresses that it declares.
 
     \b
     Examples:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from compat.cli.command import Command, Session
 from compat.cli.dashboard import Dashboard, Plan
+from compat.cli.parameters import Whole
 from compat.demo.lines import Lines
 from compat.demo.plot import BRISK, WATCHED, Pace, perform
 from compat.demo.show import View
@@ -22,7 +23,8 @@ __all__ = ["demo"]
 @click.command(cls=Command, short_help="Watch a legacy and a generic plugin side by side.")
 @click.option(
     "--candles",
-    type=click.IntRange(1, 10_000),
+    type=Whole(1, 10_000),
+    metavar="N",
     default=20,
     show_default=True,
     help="How many both are to deliver before the interruption; for many, the exchange sends faster.",

@@ -21,9 +21,14 @@ from compat.cli.command import BadValue, Session
 from compat.configuration import read_config
 from compat.errors import ConfigFileError
 from compat.plugin import Plugin, open_plugin
+from detectors.errors import UsageError
 from detectors.report import inspect
+from detectors.rules import INTERFACES
 
-__all__ = ["EXPORT", "FILE", "KEY", "POSITIVE", "Open", "format_option", "opens_plugin"]
+__all__ = ["EXPORT", "FILE", "KEY", "POSITIVE", "Open", "Whole", "format_option", "opens_plugin"]
+
+
+_MOST_NAMES = 5  # that are listed
 
 
 class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
@@ -39,12 +44,16 @@ class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
         self._suffixes = suffixes
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(value) if isinstance(value, bytes) else str(value))
+        text = os.fsdecode(value) if isinstance(value, bytes) else str(value)
+        if not text:
+            raise BadValue("the path is empty.", f"Name a {self._wanted} file", param, ctx)
+        path = Path(text)
         try:
             if path.is_dir():
                 raise BadValue(f"'{path}' is a folder.", self._files_in(path), param, ctx)
             if not path.exists():
-                raise BadValue(f"'{path}' does not exist.", _near(path), param, ctx)
+                hint = _misplaced(path, param, ctx) or _missing(path) or self._near(path)
+                raise BadValue(f"'{path}' does not exist.", hint, param, ctx)
         except PermissionError:
             hint = "Copy it somewhere where you may read it"
             raise BadValue(f"a folder on the way to '{path}' may not be entered.", hint, param, ctx) from None
@@ -55,24 +64,51 @@ class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(incomplete, type="file")]
 
-    def _files_in(self, folder: Path) -> str:
+    @property
+    def _wanted(self) -> str:
+        return " or ".join(self._suffixes)
+
+    def _names_in(self, folder: Path) -> list[str]:
+        """The files in a folder that may be meant, and whose names can be typed."""
         try:
-            names = sorted(path.name for path in folder.iterdir() if path.suffix in self._suffixes)[:5]
+            found = [path for path in folder.iterdir() if path.suffix.lower() in self._suffixes and path.is_file()]
         except OSError:
-            names = []
-        return f"Name a file in it: {', '.join(names)}" if names else f"Name a {' or '.join(self._suffixes)} file"
+            return []
+        return sorted(path.name for path in found if path.name.isprintable())
+
+    def _files_in(self, folder: Path) -> str:
+        names = self._names_in(folder)
+        more = ", …" if len(names) > _MOST_NAMES else ""
+        return f"Name a file in it: {', '.join(names[:_MOST_NAMES])}{more}" if names else f"Name a {self._wanted} file"
+
+    def _near(self, path: Path) -> str:
+        """What may have been meant instead of a file that does not exist."""
+        close = difflib.get_close_matches(path.name, self._names_in(path.parent), n=1)
+        if close:
+            return f"Did you mean '{path.with_name(close[0])}'?"
+        return "Check the path" if path.is_absolute() else "Check the path; it is relative to this folder"
 
 
-def _near(path: Path) -> str:
-    """What may have been meant instead of a file that does not exist."""
+def _misplaced(path: Path, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    """What to say if the file does not come first, as it should; empty if that is not what is wrong."""
     if str(path).count(":") >= 2:
         return "That looks like a stream key: the file comes first, then the key"
-    try:
-        names = [other.name for other in path.parent.iterdir()]
-    except OSError:
-        return f"The folder '{path.parent}' does not exist either"
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f"Did you mean '{path.with_name(close[0])}'?" if close else "Check the path; it is relative to this folder"
+    if ctx is None or not isinstance(param, click.Argument) or param.nargs != 1:
+        return ""
+    others = [text for text in ctx.ensure_object(Session).arguments if text.endswith(".wasm") and Path(text).is_file()]
+    return f"The plugin's file comes first: {ctx.command_path} {others[0]} ..." if others else ""
+
+
+def _missing(path: Path) -> str:
+    """Why there can be no such file at all, whatever its name; empty if there could be one."""
+    if path.is_symlink():
+        return f"It is a link to '{path.readlink()}', where nothing is"
+    if path.parent.is_dir():
+        return ""
+    for above in path.parents:
+        if above.exists() and not above.is_dir():
+            return f"'{above}' is a file, not a folder"
+    return f"The folder '{path.parent}' does not exist either"
 
 
 class _ConfigFile(_File):
@@ -98,7 +134,7 @@ class _Key(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
             return StreamKey.parse(str(value))
         except KeyFormatError as error:
             hint = "Write type:source:identifier?name=value, such as 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m'"
-            if Path(str(value)).exists():
+            if Path(str(value)).is_file():
                 hint = "That is a file: the plugin's file comes first, then the key"
             raise BadValue(f"{error.message}.", hint, param, ctx) from None
 
@@ -107,7 +143,12 @@ class _Export(click.ParamType):  # type: ignore[type-arg]  # generic since click
     name = "EXPORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return str(value)
+        text = str(value)
+        if text.startswith(("{", "[", '"', "@")) or text in ("", "-"):
+            # Not repeated: it may hold a secret.
+            hint = "The export comes first, then the JSON: plugin-compat call FILE EXPORT [JSON]"
+            raise BadValue("it is no export's name.", hint, param, ctx)
+        return text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         file = ctx.params.get("file")
@@ -118,8 +159,16 @@ class _Export(click.ParamType):  # type: ignore[type-arg]  # generic since click
         return [CompletionItem(item.name) for item in exports if item.name.startswith(incomplete)]
 
 
+class Whole(click.IntRange):
+    """A whole number in a range."""
+
+    name = "whole number"
+
+
 class _Positive(click.FloatRange):
     """A number greater than 0, which the one that is no number is not."""
+
+    name = "number"
 
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True)
@@ -150,8 +199,8 @@ class _Rewrite(click.ParamType):  # type: ignore[type-arg]  # generic since clic
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         try:
             return parse_rewrite(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        except UsageError as error:
+            raise BadValue(f"{error.message}.", error.remedy, param, ctx) from None
 
 
 FILE, CONFIG_FILE, KEY, EXPORT = _File(".wasm"), _ConfigFile(), _Key(), _Export()
@@ -167,6 +216,8 @@ format_option = click.option(
     help="For people, as one JSON document, or as one JSON value a line.",
 )
 
+_KINDS = tuple(dict.fromkeys(str(interface.kind) for interface in INTERFACES))
+
 _PLUGIN_OPTIONS = (
     click.option(
         "--config",
@@ -180,7 +231,7 @@ _PLUGIN_OPTIONS = (
         help="The plugin's configuration: TOML or JSON. Secrets need not stand in it: "
         'api_key = {env = "WOOX_KEY"} takes a value from the environment, {file = "path"} from a file.',
     ),
-    click.option("--kind", metavar="KIND", help="Run it as legacy or generic, where it can be run as both."),
+    click.option("--kind", type=click.Choice(_KINDS), help="What to run it as, where it can be run as several."),
     click.option("--rewrite", type=_Rewrite(), multiple=True, help="Replace a URL prefix, to use another host."),
     click.option("--allow-private", is_flag=True, help="Let the plugin reach loopback and private addresses."),
 )

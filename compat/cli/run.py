@@ -13,7 +13,7 @@ from adapters.contract import EventKind, Stream, StreamData, StreamKey
 from adapters.times import rfc3339
 from compat.cli.command import Command
 from compat.cli.output import Output
-from compat.cli.parameters import KEY, Open, format_option, opens_plugin
+from compat.cli.parameters import KEY, Open, Whole, format_option, opens_plugin
 from compat.cli.progress import waiting
 from detectors.errors import CompatError
 from detectors.wording import shown
@@ -26,14 +26,15 @@ _PIECE = 64 * 2**10  # bytes that are written at once
 @click.command(cls=Command, short_help="Stream from a plugin to stdout.")
 @opens_plugin
 @click.argument("key", type=KEY)
-@click.option("--count", type=click.IntRange(min=1), help="Stop after so many items; without it, run until Ctrl-C.")
+@click.option("--count", type=Whole(min=1), metavar="N", help="Stop after so many items; without it, run until Ctrl-C.")
 @format_option
 def run(open_: Open, key: StreamKey, count: int | None, style: str) -> int:
     """Stream KEY from the plugin FILE.
 
-    KEY has the form type:source:identifier?name=value&name=value; 'info FILE' tells which types there are, and the
-    source is a name of your choice. Quote it for the shell. The plugin reaches the addresses that it declares and no
-    others. Events (gaps, reconnects, ...) are told on stderr.
+    KEY has the form type:source:identifier?name=value&name=value. The type is usually ohlcv, which are candles, with
+    the parameter timeframe; a plugin may have others, and 'info FILE' shows them if it says so. The source is a name of
+    your choice. Quote it for the shell. The plugin reaches the addresses that it declares and no others. Events (gaps,
+    reconnects, ...) are told on stderr.
 
     \b
     Examples:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 
 import click
 
 from compat.cli.command import Command
-from compat.cli.parameters import POSITIVE
+from compat.cli.parameters import POSITIVE, Whole
 from compat.demo.bundled import plugin_path
 from compat.demo.exchange import Exchange
+from detectors.errors import UsageError
 
 __all__ = ["simulate"]
 
+_PORT_REMEDIES = {
+    errno.EADDRINUSE: "Choose another port, or leave --port away: the system chooses a free one",
+    errno.EACCES: "Choose a port above 1023, or leave --port away: the system chooses a free one",
+}
 _KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
 
 
 @click.command(cls=Command, short_help="Serve a simulated exchange to try plugins on.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="The port to listen on; by default a free one.")
+@click.option(
+    "--port", type=Whole(0, 65_535), metavar="PORT", default=0, help="The port to listen on; by default a free one."
+)
 @click.option("--rate", type=POSITIVE, default=5.0, show_default=True, help="Candles a second.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated market.")
 @click.option(
@@ -41,7 +50,13 @@ def simulate(port: int, rate: float, seed: int, drop_every: float | None) -> int
                     await exchange.drop_all()
                     click.echo(f"dropped all connections, as every {drop_every:g} s", err=True)
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except OSError as error:
+        remedy = _PORT_REMEDIES.get(error.errno or 0)
+        if remedy is None:
+            raise
+        raise UsageError(f"cannot listen on port {port}: {os.strerror(error.errno or 0)}", remedy=remedy) from error
     return 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 
@@ -39,7 +40,7 @@ async def run(which: str, kind: str) -> None:
             manager.start(market)
             for _ in range(TICKS):
                 tick = await ticks.get()
-                print(*tick.market, time.strftime("%H:%M", time.gmtime(tick.opened)), tick.close)
+                print(*tick.market, time.strftime("%H:%M", time.gmtime(tick.opened)), tick.close, flush=True)
         finally:
             await manager.aclose()
 
@@ -53,6 +54,8 @@ def main(which: str = "", kind: str = "legacy") -> int:
     logging.getLogger("company").setLevel(logging.INFO)
     try:
         asyncio.run(run(which, kind))
+    except BrokenPipeError:  # whoever read has seen enough; what is still to be printed goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (compat.CompatError, extism.Error) as error:
         print(error, file=sys.stderr)
         return 1

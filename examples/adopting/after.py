@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Mapping
 
@@ -35,6 +34,7 @@ class StreamManager:
             backoff=_BACKOFF,
         )
         self._sink = sink
+        self._clock = clock
         self._logger = logger
         self._plugins: dict[str, compat.Plugin] = {}
         self._streams: dict[Market, asyncio.Task[None]] = {}
@@ -62,10 +62,13 @@ class StreamManager:
 
     async def _run(self, market: Market) -> None:
         key = compat.StreamKey("ohlcv", market.source, market.symbol, {"timeframe": market.interval})
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
+            opened = heard = self._clock()
             try:
                 async with self._plugins[market.source].stream(key) as stream:
                     async for item in stream:
+                        heard = self._clock()
                         self._deliver(market, item)
             # A stream recovers by itself, but neither a first connection that fails nor an outage without end: the
             # manager has always been more patient than that.
@@ -79,6 +82,7 @@ class StreamManager:
                 return
             else:
                 return
+            failures = 1 if heard - opened > _BACKOFF.highest * 1e9 else failures + 1
             await asyncio.sleep(_BACKOFF.wait_after(failures))
 
     def _deliver(self, market: Market, item: compat.StreamData) -> None:

@@ -33,6 +33,7 @@ from detectors.errors import CompatError, NetworkError, PluginError, UsageError
 SECRET_URL = "wss://user:s3cret@host.example:8443/path/x?token=s3cret#s3cret"
 SHOWN_URL = "wss://host.example:8443/path/x"
 
+DEFECT = "A defect of the plugin: give its author the backtrace (--debug, or .trace of this error)"
 EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
     (
         PluginCallError("p", "e", 3, "no market"),
@@ -50,9 +51,14 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         PluginTrapError("p", "e", "error\n  wasm trap: unreachable\n"),
         PluginError,
         {"plugin": "p", "export": "e", "trace": "error\n  wasm trap: unreachable\n"},
-        "plugin 'p': e trapped: unreachable",
+        f"plugin 'p': e trapped: unreachable. {DEFECT}",
     ),
-    (PluginTrapError("p", "", ""), PluginError, {"export": ""}, "plugin 'p': instantiation trapped: no further word"),
+    (
+        PluginTrapError("p", "", ""),
+        PluginError,
+        {"export": "", "message": "plugin 'p': instantiation trapped: no further word"},
+        f"plugin 'p': instantiation trapped: no further word. {DEFECT}",
+    ),
     (
         PluginTimeoutError("p", "e", 2.50),
         PluginError,
@@ -168,7 +174,7 @@ def test_every_error_of_the_branch_has_an_example() -> None:
     ],
 )
 def test_a_trap_is_named_by_its_cause(trace: str, cause: str) -> None:
-    assert str(PluginTrapError("p", "e", trace)) == f"plugin 'p': e trapped: {cause}"
+    assert PluginTrapError("p", "e", trace).message == f"plugin 'p': e trapped: {cause}"
 
 
 names = st.text(st.sampled_from("abcXYZ019-._~!$'*,;"), min_size=1, max_size=8)
@@ -211,4 +217,4 @@ def test_an_error_survives_the_way_to_another_process(error: CompatError) -> Non
 
 def test_a_trap_without_a_cause_names_its_innermost_frame() -> None:
     trace = "error while executing at wasm backtrace:\n    0:     0x23 - plugin!decode\n    1:     0x99 - plugin!main\n"
-    assert str(PluginTrapError("p", "e", trace)) == "plugin 'p': e trapped: in plugin!decode"
+    assert PluginTrapError("p", "e", trace).message == "plugin 'p': e trapped: in plugin!decode"

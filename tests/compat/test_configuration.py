@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -52,14 +57,48 @@ def test_both_formats_say_the_same_and_references_are_followed(
     assert read_config(write(tmp_path, name, text)) == READ
 
 
-def test_a_table_with_more_than_one_key_is_no_reference(tmp_path: Path) -> None:
-    text = '{"a": {"env": "X", "depth": 1}, "b": {"env": 1}, "c": {"other": "x"}, "d": {}}'
-    assert read_config(write(tmp_path, "c.json", text)) == {
-        "a": {"env": "X", "depth": 1},
-        "b": {"env": 1},
-        "c": {"other": "x"},
-        "d": {},
+def test_tables_that_are_no_references_are_values(tmp_path: Path) -> None:
+    values: dict[str, object] = {
+        "a": {"env": {"name": "X"}, "depth": 1},
+        "b": {"other": "x"},
+        "c": {},
+        "d": {"end": "2025"},
+        "e": {"filter": "x"},
+        "f": {"field": "x"},
+        "g": {"profile": "x"},
+        "h": {"fiel": 1},
+        "i": {"fiel": "x", "depth": 1},
     }
+    assert read_config(write(tmp_path, "c.json", json.dumps(values))) == values
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (
+            '{ fiel = "horse" }',
+            "{} has the key fiel, which is no reference to the environment or a file. Did you mean file?",
+        ),
+        ('{ files = "horse" }', "Did you mean file?"),
+        ('{ evn = "horse" }', "Did you mean env?"),
+        ('{ ENV = "horse" }', "Did you mean env?"),
+        ('{ " env" = "horse" }', "Did you mean env?"),
+        ("{ env = 5 }", "{}.env names an environment variable, and is not a text. Put what it names in quotes"),
+        ('{ file = ["horse"] }', "{}.file names a file, and is not a text. Put what it names in quotes"),
+        ('{ env = "A", file = "horse" }', "{} has both env and file, and a reference"),
+        ('{ file = "horse", default = "staple" }', "{} has both file and default, and a reference"),
+        ('{ note = "staple", env = "A", depth = 5 }', "Remove the other keys, or rename env if no reference is meant"),
+    ],
+)
+@pytest.mark.parametrize(("text", "name"), [("x = %s", "x"), ("[a.b]\ny = [1, %s]", "a.b.y[1]")])
+def test_a_table_that_was_meant_as_a_reference_and_is_none_is_refused(
+    tmp_path: Path, text: str, name: str, table: str, told: str
+) -> None:
+    with pytest.raises(ConfigFileError) as caught:
+        read_config(write(tmp_path, "c.toml", text % table))
+    assert told.format(name) in str(caught.value)
+    assert "horse" not in str(caught.value)
+    assert "staple" not in str(caught.value)
 
 
 def test_a_file_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +118,13 @@ def test_a_file_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.
         ("c.json", '["correct-horse"]', 'it holds no names and values. Write {"name": "value", ...}'),
         ("c.json", "[" * 100_000, "it is nested too deeply"),
         ("c.toml", b'a = "\xff"', "it is no TOML: it is not UTF-8 text"),
+        ("c.json", '{"a": 1, "b": {"c": "horse", "c": 2}}', "the name c stands twice in one table. Keep one of them"),
+        ("c.toml", "a = 1\na = 2", "it is no TOML: Cannot overwrite a value"),
+        ("c.json", '{"a": [1, NaN]}', "a[1] is not a finite number"),
+        ("c.json", '{"a": {"b": -Infinity}}', "a.b is not a finite number, and plugins are given JSON"),
+        ("c.json", '{"a": 1e999}', "a is not a finite number"),
+        ("c.toml", "a = nan", "a is not a finite number"),
+        ("c.toml", "a = -inf", "Write a number, or put it in quotes"),
         ("c.toml", "since = 2025-01-01", "since is a date or time. Put it in quotes"),
         ("c.toml", 'x = [{ y = { env = "NOT_SET_AT_ALL" } }]', "x[0].y comes from the environment variable"),
         ("c.toml", 'x = { env = "NOT_SET_AT_ALL" }', "NOT_SET_AT_ALL, which is not set. Set NOT_SET_AT_ALL"),
@@ -105,3 +151,17 @@ def test_what_is_wrong_is_named_and_no_value_is_shown(
 def test_a_file_that_is_not_there_is_the_systems_error() -> None:
     with pytest.raises(FileNotFoundError):
         read_config("missing.toml")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_secret_that_may_not_be_read_is_told_with_the_command_that_allows_it() -> None:
+    nobody = "import os, sys, compat.configuration as c; os.setuid(65534); c.read_config(sys.argv[1])"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        secret, path = write(Path(folder), "secret", "horse"), write(Path(folder), "c.toml", 'x = { file = "secret" }')
+        secret.chmod(0)
+        finished = subprocess.run(
+            [sys.executable, "-c", nobody, path], capture_output=True, text=True, check=False, cwd=folder
+        )
+    assert "x comes from the file secret, which cannot be read: Permission denied" in finished.stderr
+    assert f"Allow it to yourself: chmod u+r '{secret}'" in finished.stderr

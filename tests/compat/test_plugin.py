@@ -69,15 +69,28 @@ async def test_a_plugin_is_named_after_its_file_its_digest_or_as_wished(tmp_path
     wasm = wat("traps")
     path = tmp_path / "woox.wasm"
     path.write_bytes(wasm)
+    folder = tmp_path / "simex-blocking"
+    folder.mkdir()
+    (folder / "plugin.wasm").write_bytes(wasm)
     for plugin, name in (
         (open_plugin(path), "woox"),
         (open_plugin(wasm), f"plugin-{hashlib.sha256(wasm).hexdigest()[:8]}"),
         (open_plugin(path, name="mine"), "mine"),
+        (open_plugin(folder / "plugin.wasm"), "simex-blocking"),
     ):
         async with plugin:
             assert plugin.name == name
             with pytest.raises(CompatError, match=f"'{name}'"):
                 await plugin.call("missing")
+
+
+async def test_a_plugin_in_the_present_folder_is_named_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plugin.wasm").write_bytes(wat("traps"))
+    monkeypatch.chdir(tmp_path)
+    async with open_plugin("plugin.wasm") as plugin:
+        assert plugin.name == tmp_path.name
 
 
 async def test_nothing_of_a_plugin_runs_before_the_first_stream_or_call() -> None:

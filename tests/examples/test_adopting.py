@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
+import random
 import re
 import ssl
 import threading
@@ -17,7 +19,7 @@ import extism
 import pytest
 import trustme
 
-from compat import DetectionError, NetworkPolicy, PluginKind
+from compat import Backoff, DetectionError, NetworkPolicy, PluginKind
 from compat.demo.exchange import Exchange
 from examples.adopting import after, before
 from examples.adopting.owner import CompanyConnector, Manager, Market, Tick
@@ -258,6 +260,49 @@ async def test_an_outage_at_the_start_is_waited_for(case: Case, company: Company
         await until(lambda: bool(company.ticks), "a tick comes", within=10)
         assert [request.status for request in exchange.journal.requests] == [503, 503]
         assert len(company.said()) == 2
+        await manager.aclose()
+
+
+class Waits:
+    """A back-off that waits for nothing, and remembers after how many failures in a row it was asked."""
+
+    highest = 30.0
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def wait_after(self, failures: int) -> float:
+        self.asked.append(failures)
+        return 0.0
+
+    def uniform(self, _: float, ceiling: float) -> float:
+        """The same, for a manager that knows the ceiling only: half a second, doubled at each failure."""
+        return self.wait_after(round(math.log2(ceiling)) + 2)
+
+
+async def test_failures_in_a_row_are_counted_anew_after_a_connection_that_was_good_for_long(
+    case: Case, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Waits()
+    monkeypatch.setattr(after, "_BACKOFF", Backoff(first=0.001, highest=0.01))
+    async with Exchange(rate=100) as exchange:
+        company.connector.routes = {HOST: exchange.ws_url}
+        exchange.reject(3)
+        manager = case.manager(company)
+        # The stream's own waits are not the manager's.
+        monkeypatch.setattr(*((after, "_BACKOFF", waits) if case.is_new else (random, "uniform", waits.uniform)))
+        manager.load("simex", case.plugin.path.read_bytes())
+        manager.start(BITCOIN)
+        await until(lambda: bool(company.ticks), "a tick comes", within=10)
+        assert waits.asked == [1, 2, 3]
+
+        company.times = itertools.count(int(waits.highest * 1e9) + 1_000_000)
+        ticks = len(company.ticks)
+        await until(lambda: len(company.ticks) > ticks + 1, "a tick comes after more than half a minute")
+        exchange.reject(1_000)
+        await exchange.drop_all()
+        await until(lambda: len(waits.asked) >= 5, "it has failed again, and again", within=20)
+        assert waits.asked[3:5] == [1, 2]
         await manager.aclose()
 
 

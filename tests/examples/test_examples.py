@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -146,6 +147,54 @@ def test_an_actor_that_has_died_is_noticed() -> None:
         with pytest.raises(pykka.ActorDeadError):
             actor_pykka.feed(stream, actor, 1)
     assert not pykka.ActorRegistry.get_all()
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "abc", "", "1.5"])
+@pytest.mark.parametrize("example", ["task_group", "actor_sink", "actor_pykka", "script"])
+async def test_a_count_that_is_none_is_told_in_one_line(example: str, count: str) -> None:
+    code, output, errors = await run(f"examples/{example}.py", f"--count={count}" if example == "script" else count)
+    assert (code, output) == (2, "")
+    assert "number from 1 on" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) == 1 or example == "script"  # argparse shows the usage as well
+
+
+async def test_without_pykka_it_is_told_what_to_install() -> None:
+    program = "import runpy, sys; sys.modules['pykka'] = None; runpy.run_path('examples/actor_pykka.py')"
+    assert await run("-c", program) == (1, "", "this example needs Pykka: pip install pykka\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["examples/script.py", "--count=1000"],
+        ["examples/task_group.py", "1000"],
+        ["examples/actor_sink.py", "100000"],
+        ["examples/actor_pykka.py", "100000"],
+        ["-m", "examples.adopting", "before"],
+        ["-m", "examples.adopting", "after"],
+    ],
+    ids=lambda arguments: " ".join(Path(argument).stem for argument in arguments),
+)
+@pytest.mark.parametrize("lines", [0, 1])
+async def test_a_reader_that_has_seen_enough_ends_it_quietly(arguments: list[str], lines: int) -> None:
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", *arguments, cwd=ROOT, stdout=writing, stderr=PIPE
+    )
+    os.close(writing)
+    with os.fdopen(reading, "rb") as output:
+        for _ in range(lines):
+            assert await asyncio.to_thread(output.readline)
+    try:
+        async with asyncio.timeout(20):
+            _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    told = [line for line in errors.decode().splitlines() if not line.startswith("INFO ")]
+    assert (process.returncode, told) == (0, [])
 
 
 @pytest.mark.parametrize(

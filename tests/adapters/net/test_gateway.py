@@ -315,6 +315,36 @@ async def test_a_name_that_cannot_be_resolved_and_fits_no_rewrite_is_told_so() -
     assert caught.value.remedy == "No rewrite fits this address; there is one for wss://other.example"
 
 
+async def test_a_name_that_cannot_be_resolved_is_told_with_the_way_around_it() -> None:
+    with pytest.raises(ConnectFailedError, match=r"feed\.invalid cannot be resolved") as caught:
+        await connect(gateway(NetworkPolicy(also="wss://*.invalid/*"), NoConnector()), "wss://feed.invalid/")
+    assert "--rewrite, or rewrite=, leads to another address" in caught.value.remedy
+
+
+async def test_tls_to_a_plain_server_nearby_is_told_with_the_address_to_use() -> None:
+    async def silent(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    async with serve(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for host in ("127.0.0.1", "localhost"):
+            policy = NetworkPolicy(allow_private=True, rewrites=(("wss://api.example", f"wss://{host}:{port}"),))
+            door = Gateway("p", policy, ("wss://api.example/*",), WebSocketConnector(), httpx.AsyncClient)
+            with pytest.raises(ConnectFailedError) as caught:
+                await connect(door, "wss://api.example/ws")
+            assert caught.value.remedy == (
+                f"If the server does not speak TLS, lead there with ws:// instead of wss://: ws://{host}:{port}"
+            )
+
+
+@pytest.mark.parametrize("target", ["ws://127.0.0.1:1", "wss://8.8.8.8", "wss://feed.example"])
+async def test_elsewhere_nothing_is_said_of_plain_servers(target: str) -> None:
+    policy = NetworkPolicy(allow_private=True, rewrites=(("wss://api.example", target),))
+    with pytest.raises(ConnectFailedError) as caught:
+        await connect(gateway(policy, NoConnector(), "wss://api.example/*"), "wss://api.example/ws")
+    assert caught.value.remedy == ""
+
+
 async def test_a_private_address_is_denied_under_the_name_that_leads_to_it() -> None:
     policy = NetworkPolicy(also="wss://api.example/*", rewrites=(("wss://api.example", "ws://127.0.0.1:1"),))
     with pytest.raises(NetworkDeniedError, match=r"may not reach ws://127\.0\.0\.1:1/: 127\.0\.0\.1 is a loopback"):

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from compat.cli.call import _Input
 from tests.support.plugins import FIXTURES, wat
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.compat.cli.conftest import Command
 
 PLUGINS = {fixture.id: fixture.path for fixture in FIXTURES}
@@ -49,7 +50,7 @@ def test_the_input_is_given_as_it_stands_from_a_file_or_from_stdin(
 def test_the_plugin_s_reason_is_told(command: Command) -> None:
     outcome = command("call", COMMAND, "handle_command", '{"name": "nope", "params": {}}')
     assert (outcome.code, outcome.out) == (1, b"")
-    assert outcome.err.startswith("error: plugin 'plugin': handle_command failed: ")
+    assert outcome.err.startswith("error: plugin 'legacy-command': handle_command failed: ")
 
 
 def test_an_export_that_is_not_there_is_answered_with_those_that_are(command: Command) -> None:
@@ -74,6 +75,38 @@ def test_what_is_no_json_is_told_where_json_is_asked_for(command: Command) -> No
         outcome = command("call", CALLBACK, "get_name", "--format", style)
         assert (outcome.code, outcome.out) == (1, b"")
         assert outcome.err == "error: the output of get_name is no JSON; --format text shows it as it is\n"
+
+
+def test_what_comes_from_a_file_or_stdin_is_taken_byte_for_byte_whether_it_is_json_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"no JSON, and no text: \xff"
+    given = tmp_path / "data"
+    given.write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert _Input().convert(f"@{given}", None, None) == _Input().convert("-", None, None) == data
+
+
+def test_a_trap_is_told_with_what_to_do_and_debug_shows_the_backtrace(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "traps.wasm"
+    path.write_bytes(wat("traps"))
+    outcome = command("call", path, "start_stream")
+    assert outcome.code == 1
+    what, remedy = outcome.err.splitlines()
+    assert what.startswith("error: plugin 'traps': start_stream trapped: ")
+    assert remedy.startswith("  A defect of the plugin: give its author the backtrace (--debug")
+    assert "wasm backtrace" not in outcome.err
+    assert "wasm backtrace" in command("call", path, "start_stream", "--debug").err
+
+
+@pytest.mark.parametrize("arguments", [("{}", "get_name"), ("@x.json", "get_name"), ("-",), ('"horse"',), ("[1]",)])
+def test_json_in_the_place_of_the_export_is_told_and_not_repeated(command: Command, arguments: tuple[str, ...]) -> None:
+    outcome = command("call", CALLBACK, *arguments)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert outcome.err.splitlines() == [
+        "error: Invalid value for 'EXPORT': it is no export's name.",
+        "  The export comes first, then the JSON: plugin-compat call FILE EXPORT [JSON]",
+    ]
 
 
 def test_an_input_that_is_no_json_is_not_repeated(command: Command) -> None:

@@ -43,6 +43,7 @@ def test_commands_options_values_files_and_exports_are_offered() -> None:
     assert completions("in") == ["plain,inspect", "plain,info"]
     assert "plain,--config-file" in completions("run", PLUGIN, "--conf")
     assert completions("inspect", "--format", "nd") == ["plain,ndjson"]
+    assert completions("run", PLUGIN, "--kind", "") == ["plain,generic", "plain,legacy"]
     assert completions("inspect", "x") == ["file,x"]
     assert completions("call", PLUGIN, "get_t") == ["plain,get_timeframes"]
     assert completions("call", "missing.wasm", "get_t") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import shlex
 import signal
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from compat.demo.exchange import Exchange
+
 if TYPE_CHECKING:
-    from tests.compat.cli.conftest import Start
+    from tests.compat.cli.conftest import Command, Start
 
 
 async def welcome(process: asyncio.subprocess.Process) -> list[list[str]]:
@@ -66,5 +69,29 @@ async def test_a_port_that_is_taken_is_told(start: Start) -> None:
         process = await start("simulate", "--port", port)
         _, err = await process.communicate()
     assert process.returncode == 1
-    assert b"address already in use" in err
-    assert err.splitlines()[1:] == [b"  Choose another port, or let the system choose a free one"]
+    assert err.decode().splitlines() == [
+        f"error: cannot listen on port {port}: Address already in use",
+        "  Choose another port, or leave --port away: the system chooses a free one",
+    ]
+
+
+def refuse_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    async def refuse(_: Exchange) -> Exchange:
+        raise OSError(number, "error while attempting to bind on address ('127.0.0.1', 80)")
+
+    monkeypatch.setattr(Exchange, "__aenter__", refuse)
+
+
+def test_a_port_that_is_root_s_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_to_open(monkeypatch, errno.EACCES)
+    outcome = command("simulate", "--port", "80")
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.splitlines() == [
+        "error: cannot listen on port 80: Permission denied",
+        "  Choose a port above 1023, or leave --port away: the system chooses a free one",
+    ]
+
+
+def test_another_error_of_the_system_is_told_as_it_is(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_to_open(monkeypatch, errno.EMFILE)
+    assert command("simulate").err.startswith("error: error while attempting to bind")

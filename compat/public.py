@@ -1,0 +1,116 @@
+"""Everything public, and where it comes from. Users import it as ``compat``, which imports this at its first use."""
+
+from __future__ import annotations
+
+from adapters.contract import (
+    Candle,
+    EventKind,
+    PluginInfo,
+    Stream,
+    StreamAdapter,
+    StreamData,
+    StreamEvent,
+    StreamKey,
+    StreamState,
+    StreamStats,
+)
+from adapters.errors import (
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    GuestStoppedError,
+    KeyFormatError,
+    NetworkDeniedError,
+    PluginCallError,
+    PluginProtocolError,
+    PluginTimeoutError,
+    PluginTrapError,
+    RestartsExhaustedError,
+    StreamRejectedError,
+    StreamUsageError,
+    UnknownExportError,
+    UnsupportedPluginError,
+)
+from adapters.net.policy import NetworkPolicy
+from adapters.net.socket import Connector, Socket, WebSocketConnector
+from adapters.observe import Crossing, Direction, Observer
+from adapters.runtime.kernel import KernelDamagedError
+from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
+from adapters.runtime.watch import lingering_guests
+from adapters.settings import AdapterSettings, Backoff
+from compat import blocking
+from compat.configuration import read_config
+from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
+from compat.manager import StreamManager
+from compat.plugin import Plugin, open_plugin
+from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
+from compat.subscription import Subscription
+from detectors.diagnostics import Diagnostic, Severity
+from detectors.errors import CompatError, NetworkError, PluginError, UsageError
+from detectors.report import DetectionError, ModuleReport, inspect
+from detectors.rules import PluginKind
+
+__all__ = [
+    "AdapterSettings",
+    "Backoff",
+    "Candle",
+    "CompatError",
+    "ConfigFileError",
+    "ConfigurationError",
+    "ConnectFailedError",
+    "ConnectionLostError",
+    "Connector",
+    "Crossing",
+    "DetectionError",
+    "Diagnostic",
+    "Direction",
+    "EventKind",
+    "GuestStoppedError",
+    "KernelDamagedError",
+    "KeyFormatError",
+    "ManagerStatus",
+    "ModuleReport",
+    "NetworkDeniedError",
+    "NetworkError",
+    "NetworkPolicy",
+    "Observer",
+    "OutOfMemoryError",
+    "Plugin",
+    "PluginCallError",
+    "PluginError",
+    "PluginInfo",
+    "PluginKind",
+    "PluginProtocolError",
+    "PluginStatus",
+    "PluginTimeoutError",
+    "PluginTrapError",
+    "RestartsExhaustedError",
+    "Severity",
+    "Socket",
+    "SourceTakenError",
+    "StaleBlockError",
+    "Stream",
+    "StreamAdapter",
+    "StreamData",
+    "StreamEvent",
+    "StreamKey",
+    "StreamManager",
+    "StreamRejectedError",
+    "StreamState",
+    "StreamStats",
+    "StreamStatus",
+    "StreamUsageError",
+    "SubscriberTooSlowError",
+    "Subscription",
+    "SubscriptionStats",
+    "UnknownExportError",
+    "UnknownSourceError",
+    "UnsupportedPluginError",
+    "UsageError",
+    "WebSocketConnector",
+    "blocking",
+    "inspect",
+    "lingering_guests",
+    "open_plugin",
+    "read_config",
+]
