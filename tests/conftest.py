@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from adapters import host
+from adapters.metadata import AnswersCache
 from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 # The first draw of a text in a fresh clone builds tables for seconds; that says nothing of the code under test.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plugins have said of themselves in another test is not known in this one."""
+    monkeypatch.setattr(host, "_answers", AnswersCache(256))
 
 
 @pytest.fixture

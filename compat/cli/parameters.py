@@ -17,6 +17,7 @@ from adapters.contract import StreamKey
 from adapters.errors import KeyFormatError
 from adapters.net.policy import parse_rewrite
 from adapters.secrets import Redactor
+from adapters.settings import AdapterSettings
 from compat.cli.command import BadValue, Session
 from compat.configuration import read_config
 from compat.errors import ConfigFileError
@@ -234,6 +235,11 @@ _PLUGIN_OPTIONS = (
     click.option("--kind", type=click.Choice(_KINDS), help="What to run it as, where it can be run as several."),
     click.option("--rewrite", type=_Rewrite(), multiple=True, help="Replace a URL prefix, to use another host."),
     click.option("--allow-private", is_flag=True, help="Let the plugin reach loopback and private addresses."),
+    click.option(
+        "--allow-start-section",
+        is_flag=True,
+        help="Run a module whose start section runs before any deadline holds. Only for one that you trust.",
+    ),
 )
 
 
@@ -257,12 +263,19 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
         kind: str | None,
         rewrite: tuple[tuple[str, str], ...],
         allow_private: bool,
+        allow_start_section: bool,
         **others: Any,
     ) -> int:
         values: dict[str, Any] = {**(config_file or {}), **dict(config)}
         click.get_current_context().ensure_object(Session).redact = Redactor(values)
         open_ = functools.partial(
-            _open, file, values or None, kind=kind, rewrite=dict(rewrite), allow_private=allow_private
+            _open,
+            file,
+            values or None,
+            kind=kind,
+            rewrite=dict(rewrite),
+            allow_private=allow_private,
+            settings=AdapterSettings(allow_start_section=allow_start_section),
         )
         return function(open_, **others)
 

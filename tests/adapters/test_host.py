@@ -228,6 +228,32 @@ async def test_half_of_the_metadata_may_be_missing_and_is_told(
     assert problem in found
 
 
+async def test_metadata_is_read_once_for_all_who_open_the_same_module() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_info=Answer(INFO))
+    for name in ("one", "other"):
+        async with open_module(wasm, observer=crossings.append, name=name) as plugin:
+            assert (await plugin.info()).version == "1"
+    assert len(guests_of(crossings, "plugin_info")) == 1
+
+
+async def test_a_module_without_a_name_of_its_own_is_named_by_each_who_opens_it() -> None:
+    wasm = module(meta=Answer({"version": "3"}))
+    for name in ("one", "other"):
+        async with open_module(wasm, name=name) as plugin:
+            info = await plugin.info()
+            assert (info.name, info.version) == (name, "3")
+
+
+async def test_what_failed_once_is_asked_again() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_info=Answer(then="trap"))
+    for _ in range(2):
+        async with open_module(wasm, observer=crossings.append) as plugin:
+            assert len((await plugin.info()).problems) == 1
+    assert len(guests_of(crossings, "plugin_info")) == 2
+
+
 async def test_metadata_is_read_once_and_cannot_reach_anything() -> None:
     crossings: list[Crossing] = []
     wasm = module(plugin_info=Answer(INFO, calls=[CONNECT, ("http_request", {"url": "https://api.simex.example"})]))
@@ -235,6 +261,7 @@ async def test_metadata_is_read_once_and_cannot_reach_anything() -> None:
     async with open_module(wasm, connector, observer=crossings.append) as plugin:
         one, other = await asyncio.gather(plugin.info(), plugin.info())
         assert one is other is await plugin.info()
+        assert one.discrepancies[0].startswith("plugin_info calls ws_connect and http_request, a stub while")
     assert len(guests_of(crossings, "plugin_info")) == 1
     replies = [json.loads(crossing.data) for crossing in crossings if crossing.direction is Direction.HOST_RETURN]
     assert replies == [

@@ -124,3 +124,21 @@ def test_a_kind_without_such_a_module_is_refused() -> None:
     wasm, report = third_kind()
     with pytest.raises(UnsupportedPluginError, match="there is no adapter for this kind"):
         make_adapter("p", wasm, report, AdapterSettings())
+
+
+def test_a_start_section_is_refused_unless_it_is_allowed(made: list[str]) -> None:
+    wasm = module(GENERIC, "(func $init) (start $init)")
+    report = inspect(wasm)
+    with pytest.raises(DetectionError, match="start-section") as refused:
+        make_adapter("plugin", wasm, report, AdapterSettings())
+    assert [found.slug for found in refused.value.diagnostics] == ["start-section"]
+    assert made == []
+    make_adapter("plugin", wasm, report, AdapterSettings(allow_start_section=True))
+    assert made == ["generic"]
+
+
+def test_allowing_a_start_section_allows_nothing_else(made: list[str]) -> None:
+    wasm = module(["start_stream"], "(func $init) (start $init)")
+    with pytest.raises(DetectionError, match="incomplete-interface"):
+        make_adapter("plugin", wasm, inspect(wasm), AdapterSettings(allow_start_section=True))
+    assert made == []

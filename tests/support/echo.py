@@ -45,10 +45,10 @@ def echoed(item: StreamData) -> str:
     return message
 
 
-def open_module(wasm: bytes, connector: Connector | None = None, **chosen: object) -> Plugin:
+def open_module(wasm: bytes, connector: Connector | None = None, *, name: str = "guest", **chosen: object) -> Plugin:
     """Open a module with sockets within the process."""
     settings = AdapterSettings(**{"connector": connector or Connector(), "backoff": QUICK, **chosen})  # type: ignore[arg-type]
-    return open_plugin(wasm, name="guest", allow_private=True, settings=settings)
+    return open_plugin(wasm, name=name, allow_private=True, settings=settings)
 
 
 def open_echo(name: str, connector: Connector | None = None, **chosen: object) -> Plugin:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import wasmtime
 
 from compat.cli.call import _Input
 from tests.support.plugins import FIXTURES, wat
@@ -121,3 +122,16 @@ def test_a_call_that_does_not_end_is_cancelled(command: Command, tmp_path: Path)
     outcome = command("call", path, "start_stream", "--timeout", "0.3")
     assert outcome.code == 1
     assert outcome.err.startswith("error: plugin 'loops': start_stream did not return within 0.3 s\n  Its guest")
+
+
+def test_a_start_section_is_run_only_if_that_is_allowed(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "starts.wasm"
+    exports = "".join(
+        f'(func (export "{name}") (result i32) (i32.const 0))' for name in ("start_stream", "stop_stream")
+    )
+    path.write_bytes(wasmtime.wat2wasm(f"(module {exports} (func $init) (start $init))"))
+    refused = command("call", path, "stop_stream")
+    assert (refused.code, refused.out) == (1, b"")
+    assert refused.err.startswith(f"error: {path}: start-section: The module has a start section")
+    assert "--allow-start-section" in refused.err
+    assert command("call", path, "stop_stream", "--allow-start-section").code == 0
