@@ -11,7 +11,7 @@ import attrs
 import click
 
 from adapters.contract import PluginInfo
-from compat.cli.command import Command
+from compat.cli.command import Command, Session, tell
 from compat.cli.output import print_reports, wrapped
 from compat.cli.parameters import FILE, format_option
 from compat.cli.progress import waiting
@@ -30,11 +30,13 @@ class _Card:
 
     Attributes:
         report: What the detector says of the file.
-        info: What the plugin says; of one that cannot run only the problem.
+        info: What the plugin says; of one that cannot run only the problems.
+        error: Why it cannot run; None if it can.
     """
 
     report: ModuleReport
     info: PluginInfo
+    error: CompatError | None = None
 
 
 @click.command(cls=Command, short_help="Ask plugins for their name, stream types and addresses.")
@@ -53,7 +55,12 @@ def info(files: tuple[Path, ...], style: str) -> int:
     """
     with waiting("asking the plugin" if len(files) == 1 else f"asking {len(files)} plugins"):
         cards = asyncio.run(_ask(files))
-    print_reports(style, "plugins", cards, _to_dict, _describe)
+    told = [card for card in cards if card.error is None] if style == "text" else cards
+    if told:
+        print_reports(style, "plugins", told, _to_dict, _describe)
+    for card in cards if style == "text" else ():
+        if card.error is not None:
+            tell(card.error, click.get_current_context().ensure_object(Session))
     return 1 if any(card.info.problems for card in cards) else 0
 
 
@@ -64,7 +71,7 @@ async def _ask(files: tuple[Path, ...]) -> list[_Card]:
             async with open_plugin(path) as plugin:
                 cards.append(_Card(plugin.report, await plugin.info()))
         except CompatError as error:  # one that cannot run must not hide the others
-            cards.append(_Card(inspect_module(path), PluginInfo(name=path.stem, problems=_problems(error))))
+            cards.append(_Card(inspect_module(path), PluginInfo(name=path.stem, problems=_problems(error)), error))
     return cards
 
 
@@ -101,14 +108,10 @@ def _describe(card: _Card) -> Iterator[str]:
     if said.description:
         yield f"  {shown(said.description, 1_000)}"
     yield wrapped("kind", [str(report.kind), *([f"{report.dialect} dialect"] if report.dialect else [])])
-    if report.runnable:
-        yield wrapped(
-            "streams", map(shown, said.stream_types) if said.stream_types else ["it does not say which types"]
-        )
-        yield wrapped(
-            "reaches",
-            map(shown, said.network_targets) if said.network_targets else ["nothing: it declares no addresses"],
-        )
+    yield wrapped("streams", map(shown, said.stream_types) if said.stream_types else ["it does not say which types"])
+    yield wrapped(
+        "reaches", map(shown, said.network_targets) if said.network_targets else ["nothing: it declares no addresses"]
+    )
     for problem in said.problems:
         yield f"  {click.style('problem', fg='red', bold=True)}: {shown(problem, 1_000)}"
     for told in said.discrepancies:

@@ -32,12 +32,13 @@ class _Modules(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         if text == str(STDIN):
             return (STDIN,)
         try:
-            if path.is_dir():
+            if text and path.is_dir():
                 return self._within(path, param, ctx)
             if not path.exists() and glob.has_magic(text):
                 return self._matching(text, param, ctx)
         except PermissionError as error:
-            raise BadValue(f"'{error.filename}' may not be entered.", "Allow it: chmod +rx", param, ctx) from None
+            hint = "Copy it somewhere where you may read it"
+            raise BadValue(f"the folder '{error.filename}' may not be entered.", hint, param, ctx) from None
         return (FILE.convert(value, param, ctx),)
 
     @staticmethod

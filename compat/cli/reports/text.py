@@ -41,7 +41,7 @@ def _in_full(verdict: Verdict) -> Iterator[str]:
     facts += [str(sdk) for sdk in report.toolchain.sdks] if report.toolchain is not None else []
     yield wrapped("built", facts or ["it does not tell by what"])
     yield wrapped("size", [f"{report.size:,} bytes"])
-    yield wrapped("sha256", [report.sha256 or "not read to its end"])
+    yield f"  {'sha256':<9}{report.sha256 or 'not read to its end'}"
     if report.exports:
         yield wrapped("exports", (shown(item.name) for item in report.exports))
     if report.imports:

@@ -92,6 +92,19 @@ def test_what_cannot_run_is_not_run_and_hides_no_other(command: Command, tmp_pat
     assert good["name"] == "SimEx"
 
 
+def test_for_people_those_that_cannot_run_are_told_as_errors(command: Command, tmp_path: Path) -> None:
+    page = tmp_path / "page.wasm"
+    page.write_text("<html></html>")
+    outcome = command("info", page, FIXTURES[0].path, MISBUILT)
+    assert outcome.code == 1
+    assert outcome.out.startswith(f"{FIXTURES[0].path}: SimEx 1.0.0".encode())
+    first, remedy, second, other = outcome.err.splitlines()
+    assert first.startswith(f"error: {page}: html: ")
+    assert second.startswith(f"error: {MISBUILT}: go-command-module: ")
+    assert remedy.startswith("  Check the address")
+    assert other.startswith("  Build with GOOS=wasip1")
+
+
 def test_what_contradicts_itself_is_a_note_and_no_problem(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "vague.wasm"
     exports = "".join(

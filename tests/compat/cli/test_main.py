@@ -86,18 +86,18 @@ WRONG_USAGE = [
     ((PLUGIN,), "No such command", f"plugin-compat inspect {PLUGIN}, or plugin-compat run {PLUGIN} KEY"),
     (("missing.wasm",), "No such command 'missing.wasm'.", "The command comes before the file: plugin-compat inspect"),
     (("--verbose",), "No such option", "See 'plugin-compat --help'"),
-    (("inspect",), "Missing argument 'FILE...'.", "See 'plugin-compat inspect --help'"),
+    (("inspect",), "Missing argument 'PATH...'.", "See 'plugin-compat inspect --help'"),
     (("inspect", "missing.wasm"), "'missing.wasm' does not exist.", "Check the path"),
     (("inspect", PLUGIN.with_name("legcy.wasm")), "does not exist.", f"Did you mean '{PLUGIN}'?"),
-    (("inspect", PLUGIN.parent), "is a folder.", "Name a file in it: generic.wasm, legacy.wasm"),
-    (("inspect", Path(__file__).parent), "is a folder.", "Name a .wasm file"),
+    (("info", PLUGIN.parent), "is a folder.", "Name a file in it: generic.wasm, legacy.wasm"),
+    (("info", Path(__file__).parent), "is a folder.", "Name a .wasm file"),
     (("inspect", ""), "the path is empty.", "Name a .wasm file"),
     (("inspect", PLUGIN / "x"), f"'{PLUGIN / 'x'}' does not exist.", f"'{PLUGIN}' is a file, not a folder"),
     (("inspect", PLUGIN / "x" / "y"), "does not exist.", f"'{PLUGIN}' is a file, not a folder"),
     (("inspect", "/missing.wasm"), "'/missing.wasm' does not exist.", "Check the path"),
     (("inspect", "no/such/folder/x.wasm"), "does not exist.", "The folder 'no/such/folder' does not exist either"),
     (("inspect", PLUGIN, "missing.wasm"), "'missing.wasm' does not exist.", "Check the path"),
-    (("inspect", PLUGIN, "--format", "xml"), "'xml' is not one of 'text', 'json', 'ndjson'.", "See"),
+    (("inspect", PLUGIN, "--format", "xml"), "'xml' is not one of 'text', 'json', 'ndjson', 'sarif'", "See"),
     (("info",), "Missing argument 'FILE...'.", "See 'plugin-compat info --help'"),
     (("run", PLUGIN), "Missing argument 'KEY'.", "See 'plugin-compat run --help'"),
     (("run", "missing.wasm", KEY), "'missing.wasm' does not exist.", "Check the path"),
@@ -181,7 +181,7 @@ def test_a_link_to_nothing_is_told_as_one(command: Command, tmp_path: Path) -> N
     link = tmp_path / "legacy.wasm"
     link.symlink_to("gone.wasm")
     assert command("inspect", link).err.splitlines() == [
-        f"error: Invalid value for 'FILE...': '{link}' does not exist.",
+        f"error: Invalid value for 'PATH...': '{link}' does not exist.",
         "  It is a link to 'gone.wasm', where nothing is",
     ]
 
@@ -189,9 +189,9 @@ def test_a_link_to_nothing_is_told_as_one(command: Command, tmp_path: Path) -> N
 def test_a_long_list_of_files_says_that_there_are_more(command: Command, tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}.wasm").touch()
-    assert command("inspect", tmp_path).err.endswith("Name a file in it: 0.wasm, 1.wasm, 2.wasm, 3.wasm, 4.wasm\n")
+    assert command("info", tmp_path).err.endswith("Name a file in it: 0.wasm, 1.wasm, 2.wasm, 3.wasm, 4.wasm\n")
     (tmp_path / "5.wasm").touch()
-    assert command("inspect", tmp_path).err.endswith("3.wasm, 4.wasm, …\n")
+    assert command("info", tmp_path).err.endswith("3.wasm, 4.wasm, …\n")
 
 
 def test_several_plugins_may_be_inspected_and_the_missing_one_is_not_out_of_place(command: Command) -> None:
@@ -227,7 +227,7 @@ OTHER_FILES = {
     "a component": (b"\0asm\x0d\0\x01\0", "component"),
     "a plugin of another system": (
         wasmtime.wat2wasm('(module (import "wbg" "__wbindgen_throw" (func (param i32 i32))) (func (export "greet")))'),
-        "no-interface",
+        "foreign-abi",
     ),
 }
 
@@ -353,7 +353,7 @@ def test_colours_are_for_terminals_that_want_them() -> None:
     code, shown = on_a_terminal("inspect", MISBUILT)
     assert code == 1
     assert SEEN.search(shown)
-    assert "error: go-command-module" in SEEN.sub("", shown)
+    assert "error    go-command-module" in SEEN.sub("", shown)
     code, shown = on_a_terminal("inspect", MISBUILT, NO_COLOR="1")
     assert (code, SEEN.search(shown)) == (1, None)
     _, shown = on_a_terminal("inspect", "missing.wasm")
