@@ -6,7 +6,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fixtures package lowest newest bench clean
+.PHONY: help demo test lint format fixtures package lowest newest bench fuzz clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,9 +36,13 @@ package: .venv/.ready ## The wheel, installed and tried in an empty environment
 lowest newest: .venv/.ready ## The suite on the lowest, or the newest, dependencies
 	@.ci/suite-on $@
 
-bench: .venv/.ready ## Long streams beside a plain Extism host, and parked guests (about ten minutes)
+bench: .venv/.ready ## Long streams, parked guests and the detector, beside others (about a quarter of an hour)
+	@$(BIN)/python -m benchmarks.inspect
 	@$(BIN)/python -m benchmarks.long_stream
 	@$(BIN)/python -m benchmarks.parked_guests
+
+fuzz: .venv/.ready ## 100,000 damaged modules for the detector (about ten minutes)
+	@$(BIN)/python -m benchmarks.fuzz
 
 clean: ## Remove what was built
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

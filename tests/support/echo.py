@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import wasmtime
 
@@ -45,13 +46,13 @@ def echoed(item: StreamData) -> str:
     return message
 
 
-def open_module(wasm: bytes, connector: Connector | None = None, *, name: str = "guest", **chosen: object) -> Plugin:
+def open_module(wasm: bytes, connector: Connector | None = None, *, name: str = "guest", **chosen: Any) -> Plugin:
     """Open a module with sockets within the process."""
-    settings = AdapterSettings(**{"connector": connector or Connector(), "backoff": QUICK, **chosen})  # type: ignore[arg-type]
+    settings = AdapterSettings(**{"connector": connector or Connector(), "backoff": QUICK, **chosen})
     return open_plugin(wasm, name=name, allow_private=True, settings=settings)
 
 
-def open_echo(name: str, connector: Connector | None = None, **chosen: object) -> Plugin:
+def open_echo(name: str, connector: Connector | None = None, **chosen: Any) -> Plugin:
     """Open one of ``fixtures/wat``."""
     return open_module(wat(name), connector, **chosen)
 
