@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
+from benchmarks.fuzz import leb
 from detectors.formats import HEADER
 
 __all__ = ["custom", "leb", "module_of", "padded", "padded_with", "producers", "section", "signed_leb"]
-
-
-def leb(value: int) -> bytes:
-    """An unsigned number."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def signed_leb(value: int) -> bytes:
@@ -39,9 +31,9 @@ def padded_with(number: bytes, size: int, last: int) -> bytes:
     return number[:-1] + bytes([number[-1] | 0x80]) + bytes([last | 0x80]) * (missing - 1) + bytes([last])
 
 
-def section(identity: int, body: bytes) -> bytes:
-    """A section."""
-    return bytes([identity]) + leb(len(body)) + body
+def section(identity: int, body: bytes, size: int | None = None) -> bytes:
+    """A section; of another size, if one is given, than its body has."""
+    return bytes([identity]) + leb(len(body) if size is None else size) + body
 
 
 def custom(name: bytes, rest: bytes = b"") -> bytes:

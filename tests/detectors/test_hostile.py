@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import MUTATIONS, SLOWEST, examine, leb, mutant, originals
+from benchmarks.fuzz import MUTATIONS, SLOWEST, examine, mutant, originals
 from detectors.formats import HEADER
 from detectors.report import inspect
+from tests.detectors.encoding import leb, section
 
 MEBI = 1 << 20
 
@@ -44,10 +45,6 @@ def test_each_mutation_is_reproducible_and_changes_most_modules(mutation: object
     assert changed > len(whole) / 2
 
 
-def section(identity: int, body: bytes, size: int | None = None) -> bytes:
-    return bytes([identity]) + leb(len(body) if size is None else size) + body
-
-
 MEMORY, TABLE = section(5, b"\x01\0\x01"), section(4, b"\x01\x70\0\0")
 LARGE = {
     # Sparse on the disk. Zeros are empty custom sections without a name, as far as they are read.
@@ -59,6 +56,7 @@ LARGE = {
 MEASURE = """
 import resource, sys, time
 from detectors.report import inspect
+from tests.detectors.encoding import leb, section
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 report = inspect(sys.argv[1])
 took = time.process_time()
