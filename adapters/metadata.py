@@ -7,12 +7,14 @@ module shows: a plugin that declares what it cannot do, or does what it does not
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 
 from adapters.contract import PluginInfo
 from adapters.net.policy import pattern_fault
@@ -27,6 +29,8 @@ METADATA_EXPORTS = ("plugin_info", "meta")
 
 _TEXTS = ("name", "version", "author", "description")
 _NETWORK = ("ws_connect", "http_request")
+_MOST_TOLD = 20
+_LARGEST_KEPT = 64 * 2**10  # bytes of JSON
 
 
 @attrs.frozen
@@ -51,7 +55,7 @@ class Answers:
 class AnswersCache:
     """Answers by the digest of the module that gave them; the latest few. May be used by several threads.
 
-    Only answers without problems are kept: a plugin that hung once may answer the next time.
+    Only answers without problems are kept, and no huge ones: a plugin that hung once may answer the next time.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -69,7 +73,7 @@ class AnswersCache:
 
     def put(self, sha256: str, answers: Answers) -> None:
         """Keep what the module answered, if nothing went wrong."""
-        if answers.problems or not sha256:
+        if answers.problems or not sha256 or len(msgspec.json.encode(answers)) > _LARGEST_KEPT:
             return
         with self._lock:
             self._kept[sha256] = answers
@@ -101,14 +105,22 @@ def merge_info(name: str, answers: Answers, report: ModuleReport) -> PluginInfo:
         stream_types=tuple(_texts(plugin_info.get("streamTypes"))),
         network_targets=targets,
         problems=answers.problems,
-        discrepancies=(
-            *_called_stubs(answers),
-            *_of_wrong_type(plugin_info, meta),
-            *_disagreements(plugin_info, meta),
-            *_unusable(targets),
-            *_against_the_module(plugin_info, targets, report),
+        discrepancies=_the_first(
+            itertools.chain(
+                _called_stubs(answers),
+                _of_wrong_type(plugin_info, meta),
+                _disagreements(plugin_info, meta),
+                _against_the_module(plugin_info, targets, report),
+                _unusable(targets),
+            )
         ),
     )
+
+
+def _the_first(told: Iterator[str]) -> tuple[str, ...]:
+    """As many as somebody reads."""
+    first = tuple(itertools.islice(told, _MOST_TOLD))
+    return (*first, "and more") if next(told, None) is not None else first
 
 
 def _called_stubs(answers: Answers) -> Iterator[str]:

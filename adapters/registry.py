@@ -45,7 +45,7 @@ def make_adapter(
     """
     report.raise_for_errors(ignoring=("start-section",) if settings.allow_start_section else ())
     chosen = kind or report.kind
-    offered = tuple(offer.kind.value for offer in report.offers)
+    offered = tuple(dict.fromkeys(offer.kind.value for offer in report.offers if offer.usable))
     if chosen.value not in offered:
         problem = report.reason if kind is None else f"it offers {', '.join(offered) or 'no known interface'}"
         remedy = f"Choose one of {', '.join(offered)}" if offered else "See plugin-compat inspect for what it is"

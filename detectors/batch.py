@@ -30,6 +30,11 @@ def inspect_many(
     """
     count = workers or len(os.sched_getaffinity(0))
     remaining = iter(paths)
+    first = list(itertools.islice(remaining, 2))
+    if len(first) < 2:  # which needs no threads, and can be interrupted at once
+        yield from map(_inspect, first)
+        return
+    remaining = itertools.chain(first, remaining)
     with ThreadPoolExecutor(count, thread_name_prefix="inspect") as pool:
         waiting = deque(pool.submit(_inspect, path) for path in itertools.islice(remaining, 2 * count))
         try:

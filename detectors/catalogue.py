@@ -43,6 +43,7 @@ CATALOGUE: tuple[Rule, ...] = (
         "an _initialize or _start that the runtime cannot use",
         instantiation.wrong_lifecycle_export,
     ),
+    Rule("misspelt-export", _W, "an export that is nearly one of the interface", interface.misspelt_export),
     # What it imports.
     Rule("wrong-import-signature", _E, "an offered function under another signature", imports.wrong_import_signature),
     Rule("unknown-host-function", _E, "an import that nothing answers", imports.unknown_host_function),

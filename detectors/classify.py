@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from detectors.module import FunctionType, ModuleInterface
-from detectors.rules import INTERFACES, NAMESPACES, Interface, PluginKind, host_function, interface_name
+from detectors.rules import EXPORT_TYPE, INTERFACES, NAMESPACES, Interface, PluginKind, host_function, interface_name
 from detectors.wording import listed, neither
 
 if TYPE_CHECKING:
@@ -28,11 +28,18 @@ class Offer:
         kind: The kind of plugin.
         dialect: Its dialect; None for a kind without dialects, or where an incomplete module does not tell.
         missing: Empty if the interface is complete; otherwise the sets of exports, any one of which would complete it.
+        uncallable: What it needs and the module exports, but not as a function ``() -> i32``.
     """
 
     kind: PluginKind
     dialect: str | None
     missing: tuple[tuple[str, ...], ...] = ()
+    uncallable: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether a plugin can be run by it."""
+        return not self.missing and not self.uncallable
 
     def __str__(self) -> str:
         return interface_name(self.kind, self.dialect)
@@ -73,8 +80,8 @@ class Classification:
 def classify(module: ModuleInterface, interfaces: Sequence[Interface] = INTERFACES) -> Classification:
     """Say which kind of plugin a module is.
 
-    A complete interface goes before an incomplete one, and then the one of higher precedence before the other. Only
-    exported functions count, whatever their signature.
+    A complete interface goes before an incomplete one, one whose exports can be called before one where some cannot,
+    and then the one of higher precedence before the other. Only exported functions count.
 
     Args:
         module: The module.
@@ -83,7 +90,9 @@ def classify(module: ModuleInterface, interfaces: Sequence[Interface] = INTERFAC
     exported = {export.name for export in module.exports if isinstance(export.type, FunctionType)}
     rows = sorted(interfaces, key=lambda row: -row.precedence)
     marked = [row for row in rows if exported.issuperset(row.marks)]
-    offers = sorted(_offers(marked, exported), key=lambda offer: bool(offer.missing))
+    callable_ = {export.name for export in module.exports if export.type == EXPORT_TYPE}
+    found = _offers(marked, exported, callable_)
+    offers = sorted(found, key=lambda offer: (bool(offer.missing), bool(offer.uncallable)))
     evidence = tuple(dict.fromkeys(_evidence(module, marked, offers, exported)))
     if not offers:
         marks = list(dict.fromkeys(mark for row in interfaces for mark in row.marks))
@@ -92,15 +101,19 @@ def classify(module: ModuleInterface, interfaces: Sequence[Interface] = INTERFAC
     return Classification(chosen.kind, chosen.dialect, tuple(offers), evidence, _reason(chosen, marked))
 
 
-def _offers(marked: Sequence[Interface], exported: Collection[str]) -> Iterator[Offer]:
+def _offers(marked: Sequence[Interface], exported: Collection[str], callable_: Collection[str]) -> Iterator[Offer]:
+    def uncallable(row: Interface) -> tuple[str, ...]:
+        return tuple(name for name in (*row.marks, *row.required) if name in exported and name not in callable_)
+
     for kind in dict.fromkeys(row.kind for row in marked):
         rows = [row for row in marked if row.kind == kind]
         complete = [row for row in rows if not _missing(row, exported)]
         if complete:
-            yield from (Offer(kind, row.dialect) for row in complete)
+            yield from (Offer(kind, row.dialect, uncallable=uncallable(row)) for row in complete)
         else:
             dialect = rows[0].dialect if len(rows) == 1 else None
-            yield Offer(kind, dialect, tuple(_missing(row, exported) for row in rows))
+            missing = tuple(_missing(row, exported) for row in rows)
+            yield Offer(kind, dialect, missing, tuple(dict.fromkeys(n for row in rows for n in uncallable(row))))
 
 
 def _missing(row: Interface, exported: Collection[str]) -> tuple[str, ...]:

@@ -11,13 +11,23 @@ from __future__ import annotations
 import difflib
 import enum
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from detectors.advice import Advice, advice_for
-from detectors.rules import INTERFACES, Interface
+from detectors.foreign import ForeignAbi, claimed_by
+from detectors.module import Import
+from detectors.rules import (
+    INTERFACES,
+    KERNEL_NAMESPACE,
+    NAMESPACES,
+    WASI_NAMESPACE,
+    WASI_UNSTABLE,
+    Interface,
+    host_function,
+)
 
 if TYPE_CHECKING:
     from detectors.classify import Classification
@@ -28,7 +38,9 @@ __all__ = ["MAX_FINDINGS", "Case", "Check", "Diagnostic", "Finding", "Rule", "Se
 
 #: The most findings of one rule that are told; one more diagnostic then says how many there were besides.
 MAX_FINDINGS = 20
+_MOST_COUNTED = 1_000
 _LONGEST = 64  # characters of a name that may be misspelt
+_OFFERED = (KERNEL_NAMESPACE, WASI_NAMESPACE, WASI_UNSTABLE)
 
 
 class Severity(enum.StrEnum):
@@ -57,15 +69,52 @@ class Diagnostic:
     message: str
     remedy: str
 
+    @property
+    def text(self) -> str:
+        """The message and the remedy."""
+        return f"{self.message} {self.remedy}".rstrip()
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the finding as plain values."""
+        return {
+            "slug": self.slug,
+            "severity": self.severity.value,
+            "subject": self.subject,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
 
 @attrs.frozen
 class Case:
-    """What a check looks at."""
+    """What a check looks at.
+
+    Attributes:
+        module: What was read.
+        classification: What it was classified as.
+        interfaces: The table by which.
+        imports: The module's imports, each once.
+        claims: Those that modules of another plugin system make, with that system.
+    """
 
     module: ModuleInterface
     classification: Classification
     interfaces: Sequence[Interface]
+    imports: tuple[Import, ...] = attrs.field(init=False)
+    claims: Mapping[Import, ForeignAbi] = attrs.field(init=False, repr=False)
     _patience: Iterator[int] = attrs.field(factory=lambda: iter(range(100)), init=False, eq=False, repr=False)
+
+    @imports.default
+    def _each_once(self) -> tuple[Import, ...]:
+        return tuple(dict.fromkeys(self.module.imports))
+
+    @claims.default
+    def _claimed(self) -> dict[Import, ForeignAbi]:
+        # A plugin may call a function of its own host as it likes; only a whole namespace is another system's.
+        shared = NAMESPACES if self.classification.offers else ()
+        items = (item for item in self.imports if item.module not in (*_OFFERED, *shared))
+        unknown = (item for item in items if item.module not in NAMESPACES or host_function(item.name) is None)
+        return {item: abi for item in unknown if (abi := claimed_by(item)) is not None}
 
     @property
     def rows(self) -> tuple[Interface, ...]:
@@ -148,6 +197,7 @@ def _apply(rule: Rule, case: Case) -> Iterator[Diagnostic]:
     findings = rule.check(case) if rule.check is not None else iter(())
     for found in itertools.islice(findings, MAX_FINDINGS):
         yield Diagnostic(rule.slug, found.severity or rule.severity, found.subject, found.message, found.remedy)
-    more = sum(1 for _ in findings)
+    more = sum(1 for _ in itertools.islice(findings, _MOST_COUNTED))
     if more:
-        yield Diagnostic(rule.slug, rule.severity, "module", f"There are {more:,} more findings of this sort.", "")
+        number = f"more than {more:,}" if more == _MOST_COUNTED else f"{more:,} more"
+        yield Diagnostic(rule.slug, rule.severity, "module", f"There are {number} findings of this sort.", "")

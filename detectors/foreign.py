@@ -23,7 +23,7 @@ class ForeignAbi:
     """Another system's interface.
 
     Attributes:
-        name: What its modules are called, as in "a ... module".
+        name: The system, as in "was made for ...".
         remedy: What to do with such a module.
         imports: A pattern for the beginning of ``<namespace> <name>`` of its imports; empty if they tell nothing.
         exports: A pattern for the beginning of the names of its exports; empty if they tell nothing.
@@ -55,7 +55,7 @@ FOREIGN_ABIS: tuple[ForeignAbi, ...] = (
         exports=r"__wbindgen_",
     ),
     ForeignAbi(
-        "Go for JavaScript (GOOS=js)",
+        "Go in JavaScript (GOOS=js)",
         "Build for WASI: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared, or tinygo build -target wasip1 "
         "-buildmode=c-shared.",
         imports=r"gojs |go (?:runtime|syscall)",
@@ -74,7 +74,7 @@ FOREIGN_ABIS: tuple[ForeignAbi, ...] = (
         exports=r"wasi_thread_start$",
     ),
     ForeignAbi(
-        "pre-1.0 Extism",
+        "Extism before 1.0",
         "Update the Extism PDK to version 1 or newer and build the plugin again.",
         imports=r"env extism_",
     ),
@@ -86,7 +86,7 @@ FOREIGN_ABIS: tuple[ForeignAbi, ...] = (
         "Emscripten",
         "Build with the WASI SDK's clang as a reactor (-mexec-model=reactor) and the Extism C PDK: Emscripten's "
         "modules need its JavaScript.",
-        imports=r"env (?:_?emscripten_|__syscall_|_embind_|__cxa_|_abort_js$|_tzset_js$)",
+        imports=r"env (?:_?emscripten_|__syscall_|_embind_|_abort_js$|_tzset_js$)",
         exports=r"_?emscripten_|dynCall_",
     ),
 )

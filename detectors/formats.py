@@ -84,7 +84,7 @@ def _is_printable(head: bytes) -> bool:
     return _PRINTABLE.issuperset(head)
 
 
-_BUILD_FOR_WASI = "Build for WASI; in Go: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared"
+_BUILD_FOR_WASI = "Build for WASI; in Go: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o plugin.wasm"
 _UNPACK = "Unpack it first and load the .wasm inside"
 _DOWNLOAD = "Download or copy the .wasm again and compare its size with the original"
 _NO_PLUGIN = "Load the .wasm that the plugin's build wrote"
@@ -97,7 +97,8 @@ FORMATS: tuple[Format, ...] = (
         "component",
         "a WebAssembly component",
         _is_component,
-        "Build a core module for WASI preview 1, or extract the core module from the component",
+        "Build a core module for WASI preview 1 (Rust: wasm32-wasip1), or take it out of the component with "
+        "`wasm-tools component unbundle`",
     ),
     Format(
         "text-format",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import os
+import threading
 
 import attrs
 import wasmtime
 
-from detectors.formats import ModuleError, check_format
+from detectors.formats import SUSPECT, ModuleError, check_format
 from detectors.sections import Limits, Sections, read_sections
 from detectors.segments import Misplaced, misplaced
 from detectors.toolchain import CUSTOM_SECTIONS, Toolchain, recognise
@@ -22,6 +23,7 @@ from detectors.wording import shown
 
 __all__ = [
     "MAX_MODULE_SIZE",
+    "MAX_VALIDATION",
     "Export",
     "ExternType",
     "FunctionType",
@@ -34,6 +36,8 @@ __all__ = [
 
 #: The largest module that is looked at, in bytes. Go plugins take 3 to 5 MB.
 MAX_MODULE_SIZE = 100 << 20
+#: Seconds that validation may take. A Go plugin takes a fiftieth of one.
+MAX_VALIDATION = 10.0
 
 
 @attrs.frozen
@@ -136,18 +140,16 @@ def read_module(data: bytes, *, sha256: str | None = None) -> ModuleInterface:
         raise ModuleError(
             "too-large",
             f"The module is larger than {MAX_MODULE_SIZE:,} bytes",
-            "Plugins take 3 to 5 MB; check that this is one",
+            "Plugins have 3 to 5 MiB; check that this is one",
         )
     check_format(data)
-    # wasmtime validates on its own threads, without Python's lock, and the module is read meanwhile.
-    with ThreadPoolExecutor(1) as validator:
-        verdict = validator.submit(wasmtime.Module.validate, _engine(), data)
-        try:
-            found: ModuleInterface | Exception = _read(data, sha256 or digest(data))
-        except (ModuleError, ValueError, LookupError) as error:
-            found = error
-    problem = verdict.exception()
-    if isinstance(problem, (wasmtime.WasmtimeError, ValueError)):
+    verdict = _Validation(data)
+    try:
+        found: ModuleInterface | Exception = _read(data, sha256 or digest(data))
+    except (ModuleError, ValueError, LookupError) as error:
+        found = error
+    problem = verdict.wait()
+    if problem is not None:
         if isinstance(found, ModuleError) and found.slug == "truncated":
             raise found  # which says more than that the bytes ended
         raise ModuleError(
@@ -156,7 +158,6 @@ def read_module(data: bytes, *, sha256: str | None = None) -> ModuleInterface:
             "Build the plugin again: the compiler's output was damaged or changed afterwards, or uses a proposal that "
             "is not enabled",
         ) from problem
-    verdict.result()
     if isinstance(found, ModuleInterface):
         return found
     if isinstance(found, ModuleError):
@@ -166,6 +167,41 @@ def read_module(data: bytes, *, sha256: str | None = None) -> ModuleInterface:
         f"The interface cannot be read: {_first_line(found)}",
         "Build the plugin without experimental features of WebAssembly",
     ) from found
+
+
+class _Validation:
+    """wasmtime's validation of a module, on a thread of its own and without Python's lock."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._done = threading.Event()
+        self._problem: Exception | None = None
+        try:
+            # A daemon: a module made to be validated for minutes must not keep the process from ending.
+            threading.Thread(target=self._validate, name="validate", daemon=True).start()
+        except RuntimeError:  # the interpreter is about to end, and starts no threads any more
+            self._validate()
+
+    def _validate(self) -> None:
+        try:
+            wasmtime.Module.validate(_engine(), self._data)
+        except Exception as error:  # noqa: BLE001 - it is told by wait
+            self._problem = error
+        finally:
+            self._done.set()
+
+    def wait(self) -> Exception | None:
+        """Return what is wrong with the module, or None.
+
+        Raises:
+            ModuleError: ``too-large`` if that takes too long to find out.
+        """
+        if not self._done.wait(MAX_VALIDATION):
+            msg = f"The module has not been validated within {MAX_VALIDATION:g} s"
+            raise ModuleError("too-large", msg, SUSPECT)
+        if self._problem is not None and not isinstance(self._problem, (wasmtime.WasmtimeError, ValueError)):
+            raise self._problem
+        return self._problem
 
 
 def _read(data: bytes, sha256: str) -> ModuleInterface:
@@ -189,7 +225,20 @@ def _read(data: bytes, sha256: str) -> ModuleInterface:
 
 @functools.cache
 def _engine() -> wasmtime.Engine:
-    return wasmtime.Engine()
+    config = wasmtime.Config()
+    # wasmtime's own threads do not survive a fork, and whoever asks them in the child waits for ever.
+    config.parallel_compilation = not _is_forked()
+    return wasmtime.Engine(config)
+
+
+_process = os.getpid()
+
+
+def _is_forked() -> bool:
+    return os.getpid() != _process
+
+
+os.register_at_fork(after_in_child=_engine.cache_clear)
 
 
 def _first_line(error: Exception) -> str:

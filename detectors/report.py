@@ -20,7 +20,7 @@ from detectors.diagnostics import Diagnostic, Severity, diagnose, unreadable
 from detectors.errors import PluginError
 from detectors.formats import ModuleError
 from detectors.module import MAX_MODULE_SIZE, Export, Import, digest, read_module
-from detectors.rules import NAMESPACES, WASI_NAMESPACE, PluginKind
+from detectors.rules import EXPORT_TYPE, NAMESPACES, WASI_NAMESPACE, PluginKind
 from detectors.toolchain import Toolchain
 from detectors.wording import counted, listed
 
@@ -80,8 +80,8 @@ class ModuleReport:
         return tuple(item for item in self.imports if item.module in NAMESPACES)
 
     def has_export(self, name: str) -> bool:
-        """Return whether the module exports anything by that name."""
-        return any(export.name == name for export in self.exports)
+        """Return whether the module exports a function by that name that the host can call, ``() -> i32``."""
+        return any(export.name == name and export.type == EXPORT_TYPE for export in self.exports)
 
     def raise_for_errors(self, *, ignoring: Collection[str] = ()) -> None:
         """Return if there are no errors.
@@ -122,6 +122,7 @@ class ModuleReport:
                     "kind": offer.kind.value,
                     "dialect": offer.dialect,
                     "missing": [list(names) for names in offer.missing],
+                    "uncallable": list(offer.uncallable),
                 }
                 for offer in self.offers
             ],
@@ -129,16 +130,7 @@ class ModuleReport:
             "evidence": [{"subject": item.subject, "meaning": item.meaning} for item in self.evidence],
             "imports": [{"module": item.module, "name": item.name, "type": str(item.type)} for item in self.imports],
             "exports": [{"name": item.name, "type": str(item.type)} for item in self.exports],
-            "diagnostics": [
-                {
-                    "slug": found.slug,
-                    "severity": found.severity.value,
-                    "subject": found.subject,
-                    "message": found.message,
-                    "remedy": found.remedy,
-                }
-                for found in self.diagnostics
-            ],
+            "diagnostics": [found.to_dict() for found in self.diagnostics],
         }
 
 
@@ -179,6 +171,11 @@ def inspect(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> 
         data = bytes(source)
         return _report(None, data, len(data))
     path = os.fspath(source)
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        # Not even as escapes: there can be no such file.
+        raise OSError(errno.EINVAL, "A path cannot contain half a character", ascii(path)) from None
     data, size = _read(path)
     # A file name need not be valid text, but a report must be.
     return _report(path.encode(errors="backslashreplace").decode(), data, size)

@@ -159,6 +159,7 @@ class HostFunction:
     Attributes:
         name: As plugins import it.
         purpose: What it is for, as the object of a sentence.
+        request: The shape of its request; empty if it takes none.
         params: Value types of its parameters: one offset in the kernel's memory.
         results: Value types of its results: one offset.
         also: Other signatures under which plugins may import it and which mean the same.
@@ -166,6 +167,7 @@ class HostFunction:
 
     name: str
     purpose: str
+    request: str = ""
     params: tuple[str, ...] = ("i64",)
     results: tuple[str, ...] = ("i64",)
     also: tuple[FunctionType, ...] = ()
@@ -183,14 +185,18 @@ class HostFunction:
 
 #: The host functions of the plugin interface. A request and its reply are JSON in the kernel's memory.
 HOST_FUNCTIONS: tuple[HostFunction, ...] = (
-    HostFunction("ws_connect", "opens a WebSocket"),
-    HostFunction("ws_send", "sends a message on a WebSocket"),
-    HostFunction("ws_receive", "waits for a message from a WebSocket"),
-    HostFunction("ws_close", "closes a WebSocket"),
-    HostFunction("publish_stream_data", "publishes an item of a stream"),
-    HostFunction("http_request", "makes an HTTP request"),
-    # Its reply is read by no plugin, and some declare none.
-    HostFunction("log_record", "writes to the host's log", also=(FunctionType(("i64",), ()),)),
+    HostFunction("ws_connect", "opens a WebSocket", '{"url", "headers"?, "subprotocol"?}'),
+    HostFunction("ws_send", "sends a message on a WebSocket", '{"connectionId", "message"}'),
+    HostFunction("ws_receive", "waits for a message from a WebSocket", '{"connectionId", "timeoutMs"?}'),
+    HostFunction("ws_close", "closes a WebSocket", '{"connectionId"}'),
+    HostFunction("publish_stream_data", "publishes an item of a stream", '{"key", "data", "timestamp"}'),
+    HostFunction("http_request", "makes an HTTP request", '{"url", "method", "headers"?, "body"? in base64}'),
+    HostFunction(
+        "log_record",
+        "writes to the host's log",
+        '{"pluginId", "eventType", "timestamp", "message"}',
+        also=(FunctionType(("i64",), ()),),  # its reply is read by no plugin, and some declare none
+    ),
     HostFunction("time_now", "tells the time"),
 )
 

@@ -68,7 +68,6 @@ class Sections:
         starts: Whether it has a start section.
         elements: Where the body of its element section stands; None if it has none.
         data: Where the body of its data section stands.
-        code: Where the body of its code section stands.
         customs: The first custom section of each wanted name.
         custom_sizes: The name of every custom section, cut, and its size in bytes.
     """
@@ -83,7 +82,6 @@ class Sections:
     starts: bool = False
     elements: Span | None = None
     data: Span | None = None
-    code: Span | None = None
     customs: dict[str, bytes] = attrs.field(factory=dict)
     custom_sizes: tuple[tuple[str, int], ...] = ()
 
@@ -138,7 +136,6 @@ def _assembled(
         starts=_START in spans,
         elements=spans.get(_ELEMENT),
         data=spans.get(_DATA),
-        code=spans.get(_CODE),
         customs=customs,
         custom_sizes=sizes,
     )

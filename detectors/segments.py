@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from detectors.sections import Limits, Sections, Span
 
-__all__ = ["Misplaced", "misplaced"]
+__all__ = ["PAGE", "Misplaced", "misplaced"]
 
-_PAGE = 65_536
+#: The size of a page of memory, in bytes.
+PAGE = 65_536
 
 
 @attrs.frozen
@@ -67,7 +68,7 @@ def misplaced(data: bytes, sections: Sections) -> tuple[Misplaced, ...]:
     if sections.elements is not None:
         found += _first(_elements(data, sections.elements, words), "element", sections.tables, 1)
     if sections.data is not None and not _surely_fits(data, sections.data, sections):
-        found += _first(_data(data, sections.data, words), "data", sections.memories, _PAGE)
+        found += _first(_data(data, sections.data, words), "data", sections.memories, PAGE)
     return tuple(found)
 
 
@@ -162,7 +163,7 @@ def _surely_fits(data: bytes, span: Span, sections: Sections) -> bool:
     memories = sections.memories
     if len(memories) != 1 or memories[0].wide or not all(mutable for _, mutable in sections.globals_):
         return False
-    capacity = memories[0].minimum * _PAGE
+    capacity = memories[0].minimum * PAGE
     words = [value for value, _ in sections.globals_]
     suspects = _suspects(capacity - _SMALL).finditer(data, *span)
     for match in itertools.islice(suspects, _PATIENCE):

@@ -1,8 +1,8 @@
 """Which compiler wrote a module and with which plugin SDK, as far as the module tells.
 
 Compilers leave a ``producers`` section, sections of their own, and names and data that no other writes. Modules lose
-these marks when they are stripped, so no answer means nothing. Nothing here may decide whether a module works; it only
-lets a finding name the right remedy.
+these marks when they are stripped, so no answer means nothing. It lets a finding name the right remedy; only one
+finding rests on it, that a Go command cannot be called.
 """
 
 from __future__ import annotations
@@ -116,9 +116,17 @@ def _by_data(data: bytes, sections: Sections) -> Toolchain | None:
     if not _GO_CUSTOMS.isdisjoint(sections.customs) or _find(data, sections, _GO_BEGINS) >= 0:
         version = _GO_VERSION.search(data, *_searched(sections))
         return Toolchain("Go", version[1].decode() if version else None, _go_sdks(data, sections))
-    if _find(data, sections, _ASSEMBLYSCRIPT) >= 0:
+    if _find(data, sections, _ASSEMBLYSCRIPT) >= 0 or _imports_abort(sections):
         return Toolchain("AssemblyScript")
     return None
+
+
+def _imports_abort(sections: Sections) -> bool:
+    """Whether a module imports what AssemblyScript calls when an assertion fails: message, file, line and column."""
+    return any(
+        (namespace, name) == ("env", "abort") and index is not None and sections.types[index] == (("i32",) * 4, ())
+        for namespace, name, _, index in sections.imports
+    )
 
 
 def _searched(sections: Sections) -> tuple[int, int]:

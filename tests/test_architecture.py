@@ -132,7 +132,7 @@ def test_nobody_imports_a_front_from_below_or_another_floor_by_its_front(module:
 @EVERY_MODULE
 def test_the_detector_knows_neither_the_runtime_nor_the_event_loop(module: Module) -> None:
     if module.floor == "detectors":
-        banned = {"extism", "extism_sys", "asyncio", "threading", "socket", "websockets", "httpx"}
+        banned = {"extism", "extism_sys", "asyncio", "socket", "websockets", "httpx"}
         assert not banned.intersection(map(top, imports(module)))
 
 

@@ -131,7 +131,7 @@ _OS_REMEDIES = {
 def _in_one_line(text: str) -> str:
     """Text as it can be told: plugins may put line breaks and commands for terminals into what they say."""
     line = " ".join(text.split())
-    return shown(line, len(line))
+    return shown(line, 12 * len(line))
 
 
 def _words(error: Exception) -> tuple[str, str, int]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 import click
-import msgspec
 
-from compat.cli.command import Command
+from compat.cli.command import Command, Session, tell
 from compat.cli.modules import MODULES, STDIN, files
+from compat.cli.output import as_json
 from compat.cli.progress import counting
 from compat.cli.reports import github, sarif, text
 from compat.cli.reports.verdict import Verdict
 from detectors.batch import inspect_many
+from detectors.errors import UsageError
 from detectors.module import MAX_MODULE_SIZE
 from detectors.report import ModuleReport
 from detectors.report import inspect as inspect_module
@@ -29,12 +30,12 @@ Render = Callable[[Sequence[Verdict], Sequence[OSError]], str]
 
 
 def _json(verdicts: Sequence[Verdict], _: Sequence[OSError]) -> str:
-    document = {"schemaVersion": 1, "reports": [verdict.to_dict() for verdict in verdicts]}
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    reports = [verdict.to_dict() for verdict in verdicts]
+    return as_json({"schemaVersion": 1, "reports": reports}, indented=True)
 
 
 def _ndjson(verdicts: Sequence[Verdict], _: Sequence[OSError]) -> str:
-    return "\n".join(msgspec.json.encode({"schemaVersion": 1, **verdict.to_dict()}).decode() for verdict in verdicts)
+    return "\n".join(as_json({"schemaVersion": 1, **verdict.to_dict()}) for verdict in verdicts)
 
 
 _FORMATS: dict[str, Render] = {
@@ -71,7 +72,7 @@ def inspect(paths: tuple[tuple[Path, ...], ...], expect: str | None, strict: boo
       plugin-compat inspect 'plugins/**/*.wasm' --format ndjson | jq -r 'select(.runnable | not) | .path'
       plugin-compat inspect plugins/ --format sarif > findings.sarif
     """
-    chosen = list(files(paths))
+    chosen = files(paths)
     verdicts: list[Verdict] = []
     unread: list[OSError] = []
     with counting("inspecting", len(chosen)) as count:
@@ -84,20 +85,23 @@ def inspect(paths: tuple[tuple[Path, ...], ...], expect: str | None, strict: boo
     rendered = _FORMATS[style](verdicts, unread)
     if rendered:
         click.echo(rendered)
-    for error in unread[1:]:
-        click.echo(f"error: {error.filename}: {error.strerror or error}", err=True)
-    if unread:
-        raise unread[0]
-    return 1 if any(verdict.failed for verdict in verdicts) else 0
+    for error in unread:
+        tell(error, click.get_current_context().ensure_object(Session))
+    return 1 if unread or any(verdict.failed for verdict in verdicts) else 0
 
 
-def _inspected(paths: Iterable[Path]) -> Iterator[ModuleReport | OSError]:
-    if STDIN not in paths:
-        yield from inspect_many(paths)
-        return
-    for path in paths:
-        if path == STDIN:
-            data = sys.stdin.buffer.read(MAX_MODULE_SIZE + 1)
-            yield attrs.evolve(inspect_module(data), path=str(STDIN))
+def _inspected(paths: Sequence[Path]) -> Iterator[ModuleReport | OSError]:
+    """All files at once; if standard input is one of them, one after the other."""
+    for group in [paths] if not any(path is STDIN for path in paths) else [[path] for path in paths]:
+        if any(path is STDIN for path in group):
+            yield _from_stdin()
         else:
-            yield from inspect_many([path])
+            yield from inspect_many(group)
+
+
+def _from_stdin() -> ModuleReport:
+    if sys.stdin is None:
+        msg = "standard input is closed"
+        raise UsageError(msg, remedy="Name a file, or lead a module there: plugin-compat inspect - < plugin.wasm")
+    data = sys.stdin.buffer.read(MAX_MODULE_SIZE + 1)
+    return attrs.evolve(inspect_module(data), path=str(STDIN))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,7 +14,7 @@ from compat.cli.parameters import FILE
 
 __all__ = ["MODULES", "STDIN", "files"]
 
-#: Stands for standard input.
+#: Stands for standard input: this object, and not any path that is written like it.
 STDIN = Path("-")
 
 
@@ -29,7 +28,7 @@ class _Modules(click.ParamType):  # type: ignore[type-arg]  # generic since clic
             return value
         text = os.fsdecode(value) if isinstance(value, bytes) else str(value)
         path = Path(text)
-        if text == str(STDIN):
+        if text == "-":
             return (STDIN,)
         try:
             if text and path.is_dir():
@@ -39,12 +38,17 @@ class _Modules(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         except PermissionError as error:
             hint = "Copy it somewhere where you may read it"
             raise BadValue(f"the folder '{error.filename}' may not be entered.", hint, param, ctx) from None
-        return (FILE.convert(value, param, ctx),)
+        file = FILE.convert(value, param, ctx)
+        return (file.absolute() if str(file) == "-" else file,)
 
     @staticmethod
     def _within(folder: Path, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
-        os.scandir(folder).close()  # a folder that may not be read looks like an empty one otherwise
-        found = tuple(sorted(path for path in folder.rglob("*.wasm") if path.is_file()))
+        def fail(error: OSError) -> None:
+            raise error
+
+        # A folder that may not be read must not look like an empty one.
+        entries = [Path(above, name) for above, _, names in os.walk(folder, onerror=fail) for name in names]
+        found = tuple(sorted(path for path in entries if path.suffix == ".wasm" and path.is_file()))
         if not found:
             raise BadValue(f"there is no .wasm file in the folder '{folder}'.", "Name the files", param, ctx)
         return found
@@ -63,6 +67,6 @@ class _Modules(click.ParamType):  # type: ignore[type-arg]  # generic since clic
 MODULES = _Modules()
 
 
-def files(arguments: tuple[tuple[Path, ...], ...]) -> Iterator[Path]:
+def files(arguments: tuple[tuple[Path, ...], ...]) -> list[Path]:
     """All files that the arguments name, each once, in their order."""
-    return iter(dict.fromkeys(path for paths in arguments for path in paths))
+    return list({(path, path is STDIN): path for paths in arguments for path in paths}.values())

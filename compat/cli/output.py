@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import select
 import shutil
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-__all__ = ["Output", "print_reports", "wrapped"]
+__all__ = ["Output", "as_json", "print_reports", "wrapped"]
 
 T = TypeVar("T")
 
@@ -42,10 +43,19 @@ def print_reports(
         click.echo("\n\n".join("\n".join(describe(report)) for report in reports))
     elif style == "json":
         document = {"schemaVersion": 1, name: [to_dict(report) for report in reports]}
-        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+        click.echo(as_json(document, indented=True))
     else:
         for report in reports:
-            click.echo(msgspec.json.encode({"schemaVersion": 1, **to_dict(report)}).decode())
+            click.echo(as_json({"schemaVersion": 1, **to_dict(report)}))
+
+
+def as_json(value: object, *, indented: bool = False) -> str:
+    """JSON whose texts, which may come from a module, cannot command a terminal: what does not print is escaped."""
+    data = msgspec.json.encode(value)
+    text = (msgspec.json.format(data) if indented else data).decode()
+    if text.isascii():
+        return text  # of these JSON itself has escaped what does not print
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
 
 
 def wrapped(label: str, items: Iterable[str]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from detectors.diagnostics import Case, Finding, Severity
-from detectors.module import FunctionType
-from detectors.wording import amount, capitalised, shown
+from detectors.module import ExternType, FunctionType
+from detectors.segments import PAGE
+from detectors.wording import amount, capitalised, counted, shown
 
 __all__ = [
     "command_and_reactor",
@@ -17,11 +18,10 @@ __all__ = [
     "wrong_lifecycle_export",
 ]
 
-_PAGE = 65_536  # bytes
 _ENTRY = 8  # bytes of a table's entry, in the runtime
 _MUCH = 256 << 20  # bytes from the beginning, above which it is worth a warning
-_TOO_MUCH = 1 << 47  # bytes of a memory: the address space of a process on a machine of 64 bits
-_TOO_LONG = 32 << 30  # bytes of a table, which take real memory
+_TOO_MUCH = 64 << 40  # bytes of memory: about half of the addresses that a process has
+_TOO_LONG = 16 << 30  # bytes of tables, which take real memory
 
 
 def start_section(case: Case) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def start_section(case: Case) -> Iterator[Finding]:
             "The module has a start section: its code runs while the module is instantiated, where no deadline can "
             "end it and a call of a host function would crash the process.",
             f"{capitalised(case.advice.no_start)}; or, if you trust it, allow it with "
-            "AdapterSettings(allow_start_section=True) (on the command line: --allow-start-section).",
+            "AdapterSettings(allow_start_section=True) (plugin-compat run --allow-start-section).",
         )
 
 
@@ -55,7 +55,7 @@ def wrong_lifecycle_export(case: Case) -> Iterator[Finding]:
     if initialize is not None and initialize.type != FunctionType():
         yield Finding(
             "export _initialize",
-            f"The export _initialize is {shown(str(initialize.type))}; the runtime calls it before anything else, as a "
+            f"The export _initialize is {_article(initialize.type)}; the runtime calls it before anything else, as a "
             "function () -> ().",
             f"Leave _initialize to the compiler: {case.advice.reactor}.",
         )
@@ -65,6 +65,10 @@ def wrong_lifecycle_export(case: Case) -> Iterator[Finding]:
             f"The export _start is a {start.type}; the runtime takes it for a command's and refuses the module.",
             "Give it another name.",
         )
+
+
+def _article(type_: ExternType) -> str:
+    return shown(str(type_)) if isinstance(type_, FunctionType) else f"a {type_}"
 
 
 def shared_memory(case: Case) -> Iterator[Finding]:
@@ -79,19 +83,19 @@ def shared_memory(case: Case) -> Iterator[Finding]:
 
 def huge_memory(case: Case) -> Iterator[Finding]:
     """Find memories and tables that are large from the beginning."""
-    memories = [memory.minimum * _PAGE for memory in case.module.memories]
-    tables = [table.minimum * _ENTRY for table in case.module.tables]
-    for what, sizes, limit in (("memory", memories, _TOO_MUCH), ("table", tables, _TOO_LONG)):
-        largest = max(sizes, default=0)
-        if largest > _MUCH:
-            refused = largest >= limit
+    memories = sum(memory.minimum for memory in case.module.memories) * PAGE
+    tables = sum(table.minimum for table in case.module.tables) * _ENTRY
+    for what, size, limit, how in (
+        ("memory", memories, _TOO_MUCH, " (for a linker: --initial-memory)"),
+        ("table", tables, _TOO_LONG, ""),
+    ):
+        if size > _MUCH:
+            refused = size > limit
             yield Finding(
                 f"section {what}",
-                f"The module asks for a {what} of {amount(largest)} from the beginning"
+                f"The module asks for {amount(size)} of {what} from the beginning"
                 f"{', more than can be allocated' if refused else ''}.",
-                f"Lower its initial size (for a linker: --initial-memory); a {what} can grow later."
-                if what == "memory"
-                else "Lower its initial size; a table can grow later.",
+                f"Lower the initial size{how} to {amount(_MUCH)} at most; a {what} can grow later.",
                 Severity.ERROR if refused else None,
             )
 
@@ -99,10 +103,10 @@ def huge_memory(case: Case) -> Iterator[Finding]:
 def segment_out_of_bounds(case: Case) -> Iterator[Finding]:
     """Find initial contents that do not fit."""
     for segment in case.module.misplaced:
-        what, home, unit = ("data", "memory", "bytes") if segment.what == "data" else ("element", "table", "entries")
+        what, home, unit = ("data", "memory", "byte") if segment.what == "data" else ("element", "table", "slot")
         yield Finding(
             f"section {what}",
             f"The {what} segment {segment.index} reaches to {segment.offset + segment.size:,} in a {home} of "
-            f"{segment.capacity:,} {unit}: the module traps while it is instantiated.",
+            f"{counted(segment.capacity, unit)}: the module traps while it is instantiated.",
             f"Build the plugin again; if a tool has set the initial size of the {home} afterwards, leave that out.",
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
+from detectors.checks.imports import foreign_abi
+from detectors.classify import Offer
 from detectors.diagnostics import Case, Finding, Severity
 from detectors.module import FunctionType
 from detectors.rules import EXPORT_TYPE, KERNEL_NAMESPACE, NAMESPACES, Interface, PluginKind
@@ -16,6 +18,7 @@ __all__ = [
     "go_command_module",
     "incomplete_interface",
     "legacy_deprecated",
+    "misspelt_export",
     "no_interface",
     "wrong_export_signature",
 ]
@@ -27,32 +30,31 @@ _ALIKE = 0.8
 
 def no_interface(case: Case) -> Iterator[Finding]:
     """Find that a module is no plugin, and what it nearly is."""
-    if case.classification.kind != PluginKind.UNKNOWN:
+    if case.classification.kind != PluginKind.UNKNOWN or next(foreign_abi(case), None) is not None:
         return
     found = f"The module is no plugin of a known kind: it {case.classification.reason}"
     alike = _misspelt(case, (name for row in case.interfaces for name in (*row.marks, *row.required)))
-    if alike:
-        seen = listed([f"{shown(written)} looks like {meant}" for written, meant in alike.items()])
-        renamed = listed([f"{shown(written)} to {meant}" for written, meant in alike.items()])
-        how = case.advice.export.format(next(iter(alike.values())))
-        yield Finding("module", f"{found}, but {seen}.", f"Rename {renamed}: {how}.")
-        return
     near = _nearest(case)
-    if near is not None:
-        row, has = near
-        lacking = [name for name in (*row.marks, *row.required) if name not in has]
-        yield Finding(
-            "module",
-            f"{found}. Nearest is the {row}, of which it exports {listed(has)}.",
-            f"Export {listed(lacking)} as well: {case.advice.export.format(lacking[0])}.",
-        )
-        return
-    wanted = [listed([*row.marks, *row.required]) for row in case.interfaces]
-    yield Finding(
-        "module",
-        f"{found}.",
-        f"Export {', or '.join(wanted)}: {case.advice.export.format(case.interfaces[0].marks[0])}.",
-    )
+    if alike:
+        seen, renamed = _looks(alike), listed([f"{shown(written)} to {meant}" for written, meant in alike.items()])
+        yield Finding("module", f"{found}, but {seen}.", f"Rename {renamed}{_how(case, next(iter(alike.values())))}.")
+    elif near is not None:
+        row, has, lacking = near
+        message = f"{found}. Nearest is the {row}, of which it exports {listed(has)}."
+        yield Finding("module", message, f"Export {listed(lacking)} as well{_how(case, lacking[0])}.")
+    else:
+        wanted = [listed([*row.marks, *row.required]) for row in case.interfaces]
+        how = _how(case, case.interfaces[0].marks[0]) or f"; each is a function {EXPORT_TYPE}"
+        yield Finding("module", f"{found}.", f"Export {', or '.join(wanted)}{how}.")
+
+
+def _how(case: Case, name: str) -> str:
+    """How a function is exported, where the toolchain is known: words to follow its name."""
+    return f": {case.advice.export.format(name)}" if case.module.toolchain is not None else ""
+
+
+def _looks(alike: dict[str, str]) -> str:
+    return listed([f"{shown(written)} looks like {meant}" for written, meant in alike.items()])
 
 
 def _misspelt(case: Case, names: Iterable[str]) -> dict[str, str]:
@@ -74,13 +76,14 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-def _nearest(case: Case) -> tuple[Interface, list[str]] | None:
-    """The interface of which the module exports most, and what of it; None if it exports nothing that tells one."""
-    exported = {export.name for export in case.module.exports}
+def _nearest(case: Case) -> tuple[Interface, list[str], list[str]] | None:
+    """The interface of which the module exports most, what of it, and what is lacking; None if nothing tells one."""
+    exported = {export.name for export in case.module.exports if isinstance(export.type, FunctionType)}
     common = set.intersection(*(set(row.exports) for row in case.interfaces))
     counts = [(row, [name for name in row.exports if name in exported]) for row in case.interfaces]
     row, has = max(counts, key=lambda count: len(set(count[1]) - common))
-    return (row, has) if set(has) - common else None
+    lacking = [name for name in (*row.marks, *row.required) if name not in exported]
+    return (row, has, lacking) if set(has) - common else None
 
 
 def incomplete_interface(case: Case) -> Iterator[Finding]:
@@ -90,13 +93,29 @@ def incomplete_interface(case: Case) -> Iterator[Finding]:
         return
     ways = [listed(names) for names in offer.missing]
     alike = _misspelt(case, (name for names in offer.missing for name in names))
-    hint = f" ({listed([f'{shown(w)} looks like {m}' for w, m in alike.items()])})" if alike else ""
+    others = {name: export.type for names in offer.missing for name in names if (export := case.module.export(name))}
+    hints = [_looks(alike)] if alike else []
+    hints += [f"{name} is a {type_}, not a function" for name, type_ in others.items()]
+    hint = f" ({listed(hints)})" if hints else ""
     wanted = next(iter(alike.values()), offer.missing[0][0])
+    do = f"Rename {shown(next(iter(alike)))} to {wanted}" if alike else f"Export {listed(ways, 'or')} as well"
     yield Finding(
         "module",
         f"The {offer} is incomplete: the module {case.classification.reason}{hint}.",
-        f"Export {listed(ways, 'or')} as well: {case.advice.export.format(wanted)}.",
+        f"{do}{_how(case, wanted) or f'; it is a function {EXPORT_TYPE}'}.",
     )
+
+
+def misspelt_export(case: Case) -> Iterator[Finding]:
+    """Find exports that look like optional ones of the interface that the module is used by."""
+    alike = _misspelt(case, (name for row in case.rows for name in row.optional))
+    for written, meant in alike.items():
+        yield Finding(
+            f"export {shown(written)}",
+            f"The export {shown(written)} looks like {meant}, which the interface knows; under its name it is never "
+            "called.",
+            f"Rename it to {meant}, if that is meant{_how(case, meant)}.",
+        )
 
 
 def both_interfaces(case: Case) -> Iterator[Finding]:
@@ -105,13 +124,19 @@ def both_interfaces(case: Case) -> Iterator[Finding]:
     used = offers[0].kind if offers else PluginKind.UNKNOWN
     for offer in offers:
         if offer.kind != used:
-            part = f" in part (there is {neither([listed(names) for names in offer.missing])})" if offer.missing else ""
+            part = f" in part ({_lacks(offer)})" if not offer.usable else ""
             choice = f'Choose with kind="{offer.kind}" (on the command line: --kind {offer.kind}).'
             yield Finding(
                 "module",
                 f"The module offers the {offer}{part} as well as the {offers[0]}, which is used.",
-                "" if offer.missing else choice,
+                choice if offer.usable else "",
             )
+
+
+def _lacks(offer: Offer) -> str:
+    if offer.missing:
+        return f"there is {neither([listed(names) for names in offer.missing])}"
+    return f"{listed(offer.uncallable)} cannot be called"
 
 
 def wrong_export_signature(case: Case) -> Iterator[Finding]:
@@ -127,8 +152,8 @@ def wrong_export_signature(case: Case) -> Iterator[Finding]:
                 f"export {export.name}",
                 f"The export {export.name} {what}; the interface calls a function {EXPORT_TYPE}"
                 f"{' and will do without this one' if optional else ''}.",
-                "Take no parameters and return one i32, the return code; input and output go through the Extism PDK: "
-                f"{case.advice.export.format(export.name)}.",
+                "Let it take no parameters and return an i32, the return code; input and output go through the "
+                f"Extism PDK{_how(case, export.name)}.",
                 Severity.WARNING if optional else None,
             )
 
@@ -158,10 +183,11 @@ def command_module(case: Case) -> Iterator[Finding]:
     meant = case.rows or any(item.module in {*NAMESPACES, KERNEL_NAMESPACE} for item in case.module.imports)
     if _is_command(case) and not _is_go(case) and meant:
         toolchain = case.module.toolchain
+        by = "" if toolchain is None else f" ({toolchain.name})"
         yield Finding(
             "export _start",
-            f"The module is a {'WASI' if toolchain is None else toolchain.name} command, built to run once from its "
-            "_start; its other exports may be called before its runtime is initialised.",
+            f"The module is a WASI command{by}, built to run once from its _start; its other exports may be called "
+            "before its runtime is initialised.",
             f"{capitalised(case.advice.reactor)}.",
         )
 
@@ -174,5 +200,6 @@ def legacy_deprecated(case: Case) -> Iterator[Finding]:
                 "module",
                 f"The {row} is deprecated: the plugin runs as it is, and new ones are written against the "
                 f"{row.successor} interface.",
-                "docs/migrating.md says how a plugin is moved.",
+                "Nothing needs to be done. To move it: within start_stream, open the WebSocket with ws_connect, loop "
+                "on ws_receive and publish with publish_stream_data; plugin-compat's docs/migrating.md has the rest.",
             )

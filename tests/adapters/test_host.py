@@ -271,6 +271,51 @@ async def test_metadata_is_read_once_and_cannot_reach_anything() -> None:
     assert connector.asked == 0
 
 
+# Optional exports that the host cannot call
+
+
+def with_extra(extra: str, *exports: str) -> bytes:
+    """A generic guest with these exports besides those that it needs, and another that is written out."""
+    names = ("start_stream", "stop_stream", *exports)
+    functions = " ".join(f'(func (export "{name}") (result i32) i32.const 0)' for name in names)
+    return bytes(wasmtime.wat2wasm(f"(module {extra} {functions})"))
+
+
+@pytest.mark.parametrize("export", ["plugin_info", "meta"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "(global {} i32 (i32.const 0))",
+        "(memory {} 1)",
+        "(table {} 1 funcref)",
+        "(func {} (param i32) (result i32) unreachable)",
+        "(func {} unreachable)",
+        "(func {} (result i64) unreachable)",
+    ],
+)
+async def test_metadata_of_another_signature_is_never_asked_for(export: str, written: str) -> None:
+    crossings: list[Crossing] = []
+    wasm = with_extra(written.format(f'(export "{export}")'), "get_name")
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        info = await plugin.info()
+        assert await plugin.call("get_name") == b""
+    assert (info.name, info.problems, info.discrepancies) == ("guest", (), ())
+    assert guests_of(crossings, export) == []
+
+
+@pytest.mark.parametrize(
+    "written", ["(func {} (param i32) (result i32) unreachable)", "(global {} i32 (i32.const 0))", "(func {})"]
+)
+async def test_a_configuration_export_of_another_signature_takes_no_configuration(written: str) -> None:
+    wasm = with_extra(written.format('(export "plugin_configure")'), "get_name")
+    async with open_module(wasm) as plugin:
+        assert await plugin.call("get_name") == b""
+    async with open_module(wasm, config={"api_key": SECRET}) as plugin:
+        with pytest.raises(ConfigurationError, match="it takes none") as caught:
+            await plugin.call("get_name")
+    assert SECRET not in str(caught.value)
+
+
 # Configuration, and what is never shown
 
 

@@ -151,6 +151,29 @@ def test_stubs_that_were_called_are_told() -> None:
     )
 
 
+TARGETS = {"networkTargets": [f"host{n}" for n in range(100)]}
+
+
+def test_more_discrepancies_than_somebody_reads_are_not_told() -> None:
+    told = merged(TARGETS, report=STREAMS).discrepancies
+    assert told[-1] == "and more"
+    assert len(set(told)) == len(told) == 21
+    assert all("host" in each for each in told[:-1])
+
+
+@pytest.mark.parametrize(("count", "last"), [(20, "'host19'"), (21, "and more")])
+def test_twenty_discrepancies_are_all_told(count: int, last: str) -> None:
+    told = merged({"networkTargets": TARGETS["networkTargets"][:count]}, report=STREAMS).discrepancies
+    assert len(told) == count
+    assert last in told[-1]
+
+
+def test_what_the_module_shows_is_told_before_a_long_list_of_targets() -> None:
+    told = merged({**TARGETS, "type": "legacy", "version": 1}, report=STREAMS).discrepancies
+    assert "plugin_info: version is no text and was left out" in told
+    assert "it says that it is a legacy plugin, and the module is generic" in told
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -189,3 +212,19 @@ def test_answers_with_problems_or_without_a_digest_are_not_kept() -> None:
     cache.put("1", Answers(problems=("meta: hung",)))
     cache.put("", Answers())
     assert (cache.get("1"), cache.get("")) == (None, None)
+
+
+def test_huge_answers_are_not_kept() -> None:
+    cache = AnswersCache(4)
+    large, huge = (Answers(meta={"name": "x" * size}) for size in (60_000, 70_000))
+    many = Answers({"streamTypes": ["ohlcv"] * 10_000})
+    for digest, answers in (("large", large), ("huge", huge), ("many", many)):
+        cache.put(digest, answers)
+    assert (cache.get("large"), cache.get("huge"), cache.get("many")) == (large, None, None)
+
+
+def test_an_answer_that_is_too_huge_to_be_kept_takes_no_others_place() -> None:
+    cache = AnswersCache(1)
+    cache.put("1", Answers({"name": "one"}))
+    cache.put("2", Answers({"name": "x" * 100_000}))
+    assert cache.get("1") == Answers({"name": "one"})

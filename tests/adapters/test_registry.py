@@ -91,6 +91,42 @@ def test_a_kind_that_it_does_not_offer_is_refused_and_the_others_are_named(
     assert caught.value.remedy == f"Choose one of {report.kind}"
 
 
+def with_parameter(*names: str) -> str:
+    return " ".join(f'(func (export "{name}") (param i32) (result i32) (i32.const 0))' for name in names)
+
+
+def test_a_kind_whose_exports_cannot_be_called_is_refused(made: list[str]) -> None:
+    wasm = module([*GENERIC, "handle_stream_message"], with_parameter("handle_command"))
+    report = inspect(wasm)
+    with pytest.raises(UnsupportedPluginError, match="it offers generic") as caught:
+        make_adapter("p", wasm, report, AdapterSettings(), PluginKind.LEGACY)
+    assert caught.value.remedy == "Choose one of generic"
+    assert made == []
+    make_adapter("p", wasm, report, AdapterSettings(), PluginKind.GENERIC)
+    make_adapter("p", wasm, report, AdapterSettings())
+    assert made == ["generic", "generic"]
+
+
+def test_a_kind_that_is_offered_in_part_is_refused(made: list[str]) -> None:
+    wasm, report = report_on(*COMMAND, "start_stream")
+    with pytest.raises(UnsupportedPluginError, match="it offers legacy"):
+        make_adapter("p", wasm, report, AdapterSettings(), PluginKind.GENERIC)
+    assert made == []
+
+
+def test_what_looks_like_a_better_kind_and_cannot_be_called_is_run_as_the_other(made: list[str]) -> None:
+    wasm = module(COMMAND, with_parameter("start_stream", "stop_stream"))
+    make_adapter("p", wasm, inspect(wasm), AdapterSettings())
+    assert made == ["legacy"]
+
+
+def test_a_kind_of_several_dialects_is_named_once() -> None:
+    wasm, report = report_on(*COMMAND, "prepare_stream")
+    with pytest.raises(UnsupportedPluginError) as caught:
+        make_adapter("p", wasm, report, AdapterSettings(), PluginKind.GENERIC)
+    assert caught.value.remedy == "Choose one of legacy"
+
+
 def test_a_module_with_errors_is_refused_with_its_diagnosis() -> None:
     wasm, report = report_on("start_stream")
     with pytest.raises(DetectionError):

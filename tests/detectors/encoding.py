@@ -5,7 +5,17 @@ from __future__ import annotations
 from benchmarks.fuzz import leb
 from detectors.formats import HEADER
 
-__all__ = ["custom", "leb", "module_of", "padded", "padded_with", "producers", "section", "signed_leb"]
+__all__ = [
+    "custom",
+    "leb",
+    "module_of",
+    "padded",
+    "padded_with",
+    "producers",
+    "section",
+    "signed_leb",
+    "slow_to_validate",
+]
 
 
 def signed_leb(value: int) -> bytes:
@@ -53,3 +63,15 @@ def producers(*entries: tuple[str, str]) -> bytes:
         return leb(len(value.encode())) + value.encode()
 
     return b"\x01" + text("processed-by") + leb(len(entries)) + b"".join(text(a) + text(b) for a, b in entries)
+
+
+def slow_to_validate(*, seconds: float) -> bytes:
+    """A small valid module on which wasmtime works for about so long, or longer.
+
+    It branches to a block with a thousand results, of which the validator looks at each for every target.
+    """
+    types = section(1, leb(2) + b"\x60\0\0" + b"\x60\0" + leb(1_000) + b"\x7f" * 1_000)
+    targets = 1_000
+    branch = b"\x41\0\x0e" + leb(targets) + b"\0" * targets + b"\0"
+    body = b"\0\x02\x01\0" + branch * int(100 * seconds) + b"\x0b" + b"\x1a" * 1_000 + b"\x0b"
+    return module_of(types, section(3, b"\x01\0"), section(10, leb(1) + leb(len(body)) + body))

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.binary import Reader, Word
+from detectors import binary
+from detectors.binary import MAX_INSTRUCTIONS, Reader, Word
+from detectors.formats import ModuleError
 from tests.detectors.encoding import leb, padded, padded_with, signed_leb
 
 I32, I64 = 0x41, 0x42
@@ -225,6 +227,23 @@ def test_an_unknown_instruction_is_refused(expression: bytes, message: str) -> N
 def test_an_expression_that_is_cut_off_or_lacks_an_operand_runs_off_the_end(expression: bytes) -> None:
     with pytest.raises(IndexError):
         Reader(expression).constant(())
+
+
+def test_instructions_are_bounded_over_all_that_one_reader_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binary, "MAX_INSTRUCTIONS", 10)
+    five = b"\x41\x01" * 5 + b"\x0b"
+    reader = Reader(five * 3)
+    assert [reader.constant(()), reader.constant(())] == [1, 1]
+    with pytest.raises(ModuleError, match="more than 10 instructions") as caught:
+        reader.constant(())
+    assert caught.value.slug == "too-large"
+    assert Reader(five * 2).constant(()) == 1
+
+
+def test_a_module_may_have_as_many_instructions_as_segments() -> None:
+    assert MAX_INSTRUCTIONS >= 100_000
+    with pytest.raises(ModuleError, match=f"{MAX_INSTRUCTIONS:,} instructions"):
+        Reader(b"\x41\x01" * (MAX_INSTRUCTIONS + 1) + b"\x0b").constant(())
 
 
 @given(st.binary(max_size=60))

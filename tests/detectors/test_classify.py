@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from detectors.classify import Evidence, Offer, classify
+from detectors.report import inspect
 from detectors.rules import INTERFACES, Interface, PluginKind
 
 if TYPE_CHECKING:
-    from tests.detectors.conftest import Read
+    from tests.detectors.conftest import Build, Read
 
 LEGACY, GENERIC, UNKNOWN = PluginKind.LEGACY, PluginKind.GENERIC, PluginKind.UNKNOWN
 
@@ -89,6 +90,80 @@ def test_every_interface_in_the_module_is_an_offer_and_the_used_one_is_the_first
 def test_an_incomplete_module_offers_what_would_complete_it(read: Read) -> None:
     found = classify(read(["handle_stream_message"]))
     assert found.offers == (Offer(LEGACY, None, (("handle_command",), ("prepare_stream",))),)
+
+
+def _with_parameter(*names: str) -> str:
+    return " ".join(f'(func (export "{name}") (param i32) (result i32) i32.const 0)' for name in names)
+
+
+@pytest.mark.parametrize(
+    ("exports", "uncallable", "kind", "dialect"),
+    [
+        (["handle_stream_message", "handle_command", "stop_stream"], ["start_stream"], LEGACY, "command"),
+        (["handle_stream_message", "handle_command", "start_stream"], ["stop_stream"], LEGACY, "command"),
+        (["handle_stream_message", "prepare_stream"], ["start_stream", "stop_stream"], LEGACY, "callback"),
+        (["start_stream", "stop_stream", "handle_stream_message"], ["handle_command"], GENERIC, None),
+        (["start_stream", "stop_stream", "handle_command"], ["handle_stream_message"], GENERIC, None),
+        (["handle_stream_message", "prepare_stream"], ["handle_command"], LEGACY, "callback"),
+        (["handle_stream_message", "handle_command"], ["prepare_stream"], LEGACY, "command"),
+        ([], ["start_stream", "stop_stream", "handle_stream_message", "handle_command"], GENERIC, None),
+    ],
+)
+def test_an_interface_that_cannot_be_called_comes_after_one_that_can(
+    read: Read, exports: list[str], uncallable: list[str], kind: PluginKind, dialect: str | None
+) -> None:
+    found = classify(read(exports, extra=_with_parameter(*uncallable)))
+    assert (found.kind, found.dialect) == (kind, dialect)
+    assert found.offers[0].usable is bool(exports)
+    assert not any(offer.usable for offer in found.offers[1:])
+
+
+def test_an_incomplete_interface_comes_after_one_that_cannot_be_called(read: Read) -> None:
+    found = classify(read(["start_stream", "handle_stream_message"], extra=_with_parameter("handle_command")))
+    assert found.offers == (
+        Offer(LEGACY, "command", uncallable=("handle_command",)),
+        Offer(GENERIC, None, (("stop_stream",),)),
+    )
+    assert not any(offer.usable for offer in found.offers)
+
+
+def test_an_offer_tells_what_cannot_be_called(read: Read) -> None:
+    both = _with_parameter("stop_stream", "start_stream", "meta")
+    assert classify(read(extra=both)).offers == (Offer(GENERIC, None, (), ("start_stream", "stop_stream")),)
+    mark = classify(read(["handle_command"], extra=_with_parameter("handle_stream_message")))
+    assert mark.offers == (Offer(LEGACY, "command", (), ("handle_stream_message",)),)
+    alone = classify(read(extra=_with_parameter("handle_stream_message")))
+    assert alone.offers == (
+        Offer(LEGACY, None, (("handle_command",), ("prepare_stream",)), ("handle_stream_message",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("offer", "is_usable"),
+    [
+        (Offer(GENERIC, None), True),
+        (Offer(GENERIC, None, missing=(("stop_stream",),)), False),
+        (Offer(GENERIC, None, uncallable=("stop_stream",)), False),
+    ],
+)
+def test_only_a_complete_offer_that_can_be_called_is_usable(offer: Offer, *, is_usable: bool) -> None:
+    assert offer.usable is is_usable
+
+
+def test_a_good_legacy_plugin_with_a_function_of_its_own_by_the_others_name_runs(build: Build) -> None:
+    data = build(["handle_stream_message", "handle_command"], extra=_with_parameter("start_stream"))
+    report = inspect(data)
+    assert (report.kind, report.dialect, report.runnable) == (LEGACY, "command", True)
+
+
+def test_a_good_generic_plugin_is_not_told_to_be_run_as_what_cannot_be_called(build: Build) -> None:
+    exports = ["start_stream", "stop_stream", "handle_stream_message"]
+    report = inspect(build(exports, extra=_with_parameter("handle_command")))
+    assert (report.kind, report.runnable) == (GENERIC, True)
+    (found,) = report.diagnostics
+    assert found.slug == "both-interfaces"
+    assert "handle_command cannot be called" in found.message
+    assert "legacy" not in found.remedy
 
 
 def test_a_memory_by_the_name_of_a_mark_is_no_mark(read: Read) -> None:

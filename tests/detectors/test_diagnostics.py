@@ -55,7 +55,7 @@ def test_all_that_is_wrong_with_a_module_is_told_together_in_the_order_of_the_ru
         [("env", "ws_recieve"), ("other", "ws_send"), (KERNEL_NAMESPACE, "nothing"), ("wasi_unstable", "fd_write")],
         """(import "env" "ws_close" (func (param i32)))
         (import "wasi_snapshot_preview1" "nothing" (func))
-        (import "env" "proxy_log" (func))
+        (import "wapc" "__host_call" (func))
         (func (export "start_stream") (param i32) (result i32) i32.const 0)
         (func (export "stop_streams") (result i32) i32.const 0)
         (func $f (export "_start")) (func (export "_initialize")) (start $f)
@@ -107,12 +107,15 @@ def test_findings_up_to_the_bound_are_all_told(read: Read, number: int) -> None:
     assert [item.subject for item in found] == [f"export f{n}" for n in range(number)]
 
 
-@pytest.mark.parametrize(("more", "told"), [(1, "1"), (5, "5"), (12_345, "12,345")])
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [(1, "1 more"), (5, "5 more"), (999, "999 more"), (1_000, "more than 1,000"), (12_345, "more than 1,000")],
+)
 def test_findings_beyond_the_bound_are_counted(read: Read, more: int, told: str) -> None:
     found = _found(read(), _many(MAX_FINDINGS + more))
     assert len(found) == MAX_FINDINGS + 1
     assert found[-1].subject == "module"
-    assert found[-1].message == f"There are {told} more findings of this sort."
+    assert found[-1].message == f"There are {told} findings of this sort."
     assert {item.severity for item in found} == {Severity.ERROR}
 
 

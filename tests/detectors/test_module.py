@@ -261,11 +261,20 @@ def test_a_module_is_validated_on_another_thread_while_it_is_read(
 
 
 def test_no_thread_is_left_behind(build: Build) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     read_module(build())
     with pytest.raises(ModuleError):
         read_module(HEADER + b"\x01")
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)  # its verdict is there, but it may not yet have ended
+        assert not thread.is_alive()
+
+
+def test_the_validating_thread_keeps_no_process_from_ending(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(wasmtime.Module, "validate", lambda *_: threads.append(threading.current_thread()))
+    read_module(build())
+    assert [thread.daemon for thread in threads] == [True]
 
 
 @pytest.mark.parametrize(

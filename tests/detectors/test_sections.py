@@ -153,13 +153,11 @@ def test_the_large_sections_are_told_by_where_they_stand() -> None:
     data = bytes(wasmtime.wat2wasm(text))
     found = read_sections(data)
     assert found.elements is not None
-    assert found.code is not None
     assert found.data is not None
     assert data[slice(*found.elements)] == b"\x01\x00\x41\x00\x0b\x01\x00"
-    assert data[slice(*found.code)] == b"\x01\x02\x00\x0b"
     assert data[slice(*found.data)] == b"\x01\x00\x41\x00\x0b\x05hello"
     nothing = _read("(module)")
-    assert (nothing.elements, nothing.code, nothing.data) == (None, None, None)
+    assert (nothing.elements, nothing.data) == (None, None)
 
 
 def test_every_custom_section_is_told_with_its_whole_size() -> None:
@@ -217,7 +215,7 @@ def test_an_interface_section_beyond_the_bound_is_refused(identity: int) -> None
 def test_code_data_and_elements_have_no_bound() -> None:
     size = sections.MAX_INTERFACE_SECTION + 1
     found = read_sections(module_of(*(section(identity, bytes(size)) for identity in (9, 10, 11))))
-    assert [span and span[1] - span[0] for span in (found.elements, found.code, found.data)] == [size] * 3
+    assert [span and span[1] - span[0] for span in (found.elements, found.data)] == [size] * 2
 
 
 def test_more_sections_than_the_bound_are_refused() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import wasmtime
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +75,36 @@ def test_a_real_assemblyscript_plugin_is_told_by_its_data() -> None:
     data = (ROOT / "fixtures/assemblyscript/legacy-callback/plugin.wasm").read_bytes()
     assert read_sections(data).custom_sizes == ()
     assert _recognised(data) == Toolchain("AssemblyScript")
+
+
+def _importing(namespace: str, name: str, signature: str) -> Toolchain | None:
+    text = f'(module (import "{namespace}" "{name}" {signature}))'
+    return _recognised(bytes(wasmtime.wat2wasm(text)))
+
+
+def test_assemblyscript_without_data_is_told_by_what_a_failed_assertion_calls() -> None:
+    assert _importing("env", "abort", "(func (param i32 i32 i32 i32))") == Toolchain("AssemblyScript")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "signature"),
+    [
+        ("env", "abort", "(func)"),
+        ("env", "abort", "(func (param i32 i32 i32))"),
+        ("env", "abort", "(func (param i32 i32 i32 i64))"),
+        ("env", "abort", "(func (param i32 i32 i32 i32) (result i32))"),
+        ("env", "abort", "(memory 1)"),
+        ("host", "abort", "(func (param i32 i32 i32 i32))"),
+        ("env", "_abort", "(func (param i32 i32 i32 i32))"),
+    ],
+)
+def test_another_abort_tells_nothing(namespace: str, name: str, signature: str) -> None:
+    assert _importing(namespace, name, signature) is None
+
+
+def test_what_a_compiler_says_of_itself_goes_before_what_is_imported() -> None:
+    data = bytes(wasmtime.wat2wasm('(module (import "env" "abort" (func (param i32 i32 i32 i32))))'))
+    assert _recognised(data + custom(b"producers", producers(("rustc", "1.90.0")))) == Toolchain("Rust", "1.90.0")
 
 
 def test_a_real_zig_plugin_that_is_stripped_tells_nothing() -> None:

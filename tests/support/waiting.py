@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from compat import EventKind, Stream, StreamData, StreamEvent
 
-__all__ = ["drain", "event_of", "guest_threads", "told", "until"]
+__all__ = ["drain", "event_of", "guest_threads", "told", "until", "wait_until"]
 
 
 async def until(condition: Callable[[], bool], what: str, *, within: float = 5.0) -> None:
@@ -18,6 +18,14 @@ async def until(condition: Callable[[], bool], what: str, *, within: float = 5.0
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {within:g} s"
         await asyncio.sleep(0.005)
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, within: float = 5.0) -> None:
+    """The same for a test without an event loop."""
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {within:g} s"
+        time.sleep(0.005)
 
 
 async def drain(stream: Stream, count: int, *, within: float = 20.0) -> list[StreamData]:

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from compat.cli.reports.verdict import Verdict
 from detectors.diagnostics import Severity
+from detectors.wording import shown
 
 __all__ = ["render"]
 
+_LONGEST = 4_096  # characters of a path
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
@@ -22,12 +24,11 @@ def render(verdicts: Sequence[Verdict]) -> str:
 
 def _lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
-        path = verdict.report.path or "-"
+        path = shown(verdict.report.path or "-", _LONGEST)
         for found in verdict.diagnostics:
             about = "" if found.subject == "module" else f" ({found.subject})"
             title = _property(f"{found.slug}{about}")
-            text = _data(f"{found.message} {found.remedy}".rstrip())
-            yield f"::{_COMMANDS[found.severity]} file={_property(path)},title={title}::{text}"
+            yield f"::{_COMMANDS[found.severity]} file={_property(path)},title={title}::{_data(found.text)}"
 
 
 def _data(text: str) -> str:

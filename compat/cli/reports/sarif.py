@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
+from compat.cli.output import as_json
 from compat.cli.reports.verdict import UNEXPECTED_KIND, Verdict
 from detectors.catalogue import CATALOGUE
 from detectors.diagnostics import Diagnostic, Severity
@@ -45,7 +44,7 @@ def render(verdicts: Sequence[Verdict], unread: Sequence[OSError] = ()) -> str:
         ],
     }
     document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    return as_json(document, indented=True)
 
 
 def _rules() -> list[dict[str, Any]]:
@@ -55,6 +54,8 @@ def _rules() -> list[dict[str, Any]]:
         {
             "id": slug,
             "shortDescription": {"text": f"Finds {finds}."},
+            "fullDescription": {"text": f"Finds {finds}. plugin-compat's docs/diagnostics.md explains {slug}."},
+            "help": {"text": f"See {slug} in plugin-compat's docs/diagnostics.md: cause, example and remedy."},
             "defaultConfiguration": {"level": _LEVELS[severity]},
         }
         for slug, finds, severity in rows
@@ -65,7 +66,7 @@ def _invocation(unread: Sequence[OSError]) -> dict[str, Any]:
     notes = [
         {
             "level": "error",
-            "message": {"text": f"{error.filename}: {error.strerror or error}"},
+            "message": {"text": _plain(f"{_readable(str(error.filename))}: {error.strerror or error}")},
             "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(str(error.filename))}}}],
         }
         for error in unread
@@ -81,13 +82,15 @@ def _artifact(verdict: Verdict) -> dict[str, Any]:
 
 def _result(verdict: Verdict, found: Diagnostic, artifact: int, rule: int) -> dict[str, Any]:
     path = verdict.report.path
-    place = {"physicalLocation": {"artifactLocation": {"uri": _uri(path), "index": artifact}}}
+    # A module has no lines, but some services take no finding without one.
+    where = {"artifactLocation": {"uri": _uri(path), "index": artifact}, "region": {"startLine": 1}}
+    place = {"physicalLocation": where}
     subject = {"logicalLocations": [{"fullyQualifiedName": found.subject}]}
     return {
         "ruleId": found.slug,
         "ruleIndex": rule,
         "level": _LEVELS[found.severity],
-        "message": {"text": f"{found.message} {found.remedy}".rstrip()},
+        "message": {"text": _plain(found.text)},
         "locations": [place | subject],
         "partialFingerprints": {"finding/v1": _fingerprint(path, found)},
     }
@@ -98,8 +101,17 @@ def _fingerprint(path: str | None, found: Diagnostic) -> str:
     return hashlib.sha256("\0".join((path or "", found.slug, found.subject)).encode()).hexdigest()[:32]
 
 
+def _plain(text: str) -> str:
+    """A text without placeholders and links (SARIF, 3.11.5 and 3.11.6), which names from a module might look like."""
+    return text.replace("\\", "\\\\").translate({ord("{"): "{{", ord("}"): "}}", ord("["): "\\[", ord("]"): "\\]"})
+
+
+def _readable(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
+
+
 def _uri(path: str | None) -> str:
     """A relative path as a relative reference, an absolute one as a URI; what no URI may hold is escaped."""
     if path is None or path == "-":
         return "stdin"
-    return Path(path).as_uri() if Path(path).is_absolute() else quote(path, errors="backslashreplace")
+    return Path(path).as_uri() if Path(path).is_absolute() else quote(_readable(path))

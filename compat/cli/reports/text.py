@@ -12,6 +12,7 @@ import click
 
 from compat.cli.output import wrapped
 from compat.cli.reports.verdict import Verdict
+from detectors.catalogue import CATALOGUE
 from detectors.diagnostics import Diagnostic, Severity
 from detectors.report import ModuleReport
 from detectors.rules import KERNEL_NAMESPACE, NAMESPACES, WASI_NAMESPACE, PluginKind
@@ -23,6 +24,7 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "c
 _ORDER = list(_COLOURS)
 _SEVERITY = 11  # columns
 _WIDEST = 110  # columns
+_UNREADABLE = frozenset(rule.slug for rule in CATALOGUE if rule.check is None)
 _GROUPS = {KERNEL_NAMESPACE: "of Extism's kernel", WASI_NAMESPACE: "of WASI"}
 
 
@@ -39,7 +41,7 @@ def _in_full(verdict: Verdict) -> Iterator[str]:
     yield from _head(verdict)
     facts = [str(report.toolchain)] if report.toolchain is not None else []
     facts += [str(sdk) for sdk in report.toolchain.sdks] if report.toolchain is not None else []
-    yield wrapped("built", facts or ["it does not tell by what"])
+    yield wrapped("built", facts or ["unknown"])
     yield wrapped("size", [f"{report.size:,} bytes"])
     yield f"  {'sha256':<9}{report.sha256 or 'not read to its end'}"
     if report.exports:
@@ -61,7 +63,7 @@ def _head(verdict: Verdict) -> Iterator[str]:
     report = verdict.report
     name = shown(report.path or "module", 1_000)
     if report.kind == PluginKind.UNKNOWN:
-        what = "no plugin"
+        what = "unreadable" if any(found.slug in _UNREADABLE for found in report.diagnostics) else "no plugin"
     else:
         what = f"{report.kind} plugin" + (f", {report.dialect} dialect" if report.dialect else "")
     runs = "can run" if report.runnable else "cannot run"

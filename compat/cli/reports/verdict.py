@@ -8,6 +8,7 @@ import attrs
 
 from detectors.diagnostics import Diagnostic, Severity
 from detectors.report import ModuleReport
+from detectors.rules import PluginKind
 
 __all__ = ["UNEXPECTED_KIND", "Verdict"]
 
@@ -30,20 +31,17 @@ class Verdict:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """The report's findings, and one more if the module is of another kind than was expected."""
-        kind = self.report.kind.value
-        if self.expected is None or kind == self.expected:
+        """The report's findings, and one more if it is a plugin of another kind than was expected."""
+        kind, expected = self.report.kind.value, self.expected
+        if expected is None or kind == expected or self.report.kind == PluginKind.UNKNOWN:
             return self.report.diagnostics
-        offered = [offer.kind.value for offer in self.report.offers]
-        also = ", though it offers that as well" if self.expected in offered else ""
-        found = Diagnostic(
-            UNEXPECTED_KIND,
-            Severity.ERROR,
-            "module",
-            f"The module is of the kind {kind}{also}; {self.expected} was expected.",
-            f"Build it against the {self.expected} interface, or expect another kind.",
-        )
-        return (*self.report.diagnostics, found)
+        if expected in {offer.kind.value for offer in self.report.offers if offer.usable}:
+            message = f"The module is used as {kind}, though it offers {expected} as well; {expected} was expected."
+            remedy = f"Run it with --kind {expected}, or leave the {kind} interface out of it."
+        else:
+            message = f"The module is of the kind {kind}; {expected} was expected."
+            remedy = f"Build it against the {expected} interface, or expect another kind."
+        return (*self.report.diagnostics, Diagnostic(UNEXPECTED_KIND, Severity.ERROR, "module", message, remedy))
 
     @property
     def failed(self) -> bool:
@@ -53,9 +51,4 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, see ``docs/schema``, with all findings."""
-        findings = [attrs.asdict(found, value_serializer=_plain) for found in self.diagnostics]
-        return {**self.report.to_dict(), "diagnostics": findings}
-
-
-def _plain(_: object, __: object, value: object) -> object:
-    return value.value if isinstance(value, Severity) else value
+        return {**self.report.to_dict(), "diagnostics": [found.to_dict() for found in self.diagnostics]}

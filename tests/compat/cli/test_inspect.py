@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from fixtures.diagnostics import SLUGS, near_miss, raises
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
 
 if TYPE_CHECKING:
-    from tests.compat.cli.conftest import Command
+    from tests.compat.cli.conftest import Command, Outcome
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "inspect-1.schema.json").read_text(encoding="utf-8"))
@@ -62,7 +64,7 @@ def test_every_plugin_is_named_by_its_kind_and_dialect(command: Command, fixture
     report = inspect(fixture.path)
     first, *lines = outcome.out.decode().splitlines()
     assert first == f"{fixture.path}: {fixture.kind} plugin{DIALECTS.get(fixture.id, '')}, can run"
-    built = "it does not tell by what" if report.toolchain is None else str(report.toolchain)
+    built = "unknown" if report.toolchain is None else str(report.toolchain)
     assert any(line.startswith(f"  built    {built}") for line in lines)
     assert f"  size     {report.size:,} bytes" in lines
     assert f"  sha256   {report.sha256}" in lines
@@ -81,7 +83,7 @@ def test_a_misbuilt_plugin_is_an_error_with_its_remedy(command: Command) -> None
     assert lines[0] == f"{MISBUILT}: generic plugin, cannot run"
     at = lines.index("  error    go-command-module (export _start)")
     assert lines[at + 1].startswith("           The module is a Go command")
-    assert lines[at + 2] == "           → Build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared."
+    assert lines[at + 2].startswith("           → Build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared")
     assert (outcome.code, outcome.err) == (1, "")
 
 
@@ -134,14 +136,23 @@ def test_imports_are_listed_one_by_one_where_they_are_host_functions_and_counted
     assert outcome.code == 1
 
 
-def test_a_file_that_is_no_module_is_reported_for_what_it_is(command: Command, tmp_path: Path) -> None:
-    path = tmp_path / "page.wasm"
-    path.write_text("<!DOCTYPE html><html></html>")
+@pytest.mark.parametrize("slug", [rule.slug for rule in CATALOGUE if rule.check is None])
+def test_a_file_that_is_no_module_is_reported_for_what_it_is(command: Command, tmp_path: Path, slug: str) -> None:
+    path = tmp_path / "plugin.wasm"
+    path.write_bytes(raises(slug))
     outcome = command("inspect", path)
     text = outcome.out.decode()
-    assert text.startswith(f"{path}: no plugin, cannot run\n")
-    assert "  error    html\n" in text
+    assert text.startswith(f"{path}: unreadable, cannot run\n")
+    assert f"  error    {slug}\n" in text
     assert outcome.code == 1
+    assert command("inspect", path, GOOD).out.decode().startswith(f"{path}: unreadable, cannot run\n")
+
+
+@pytest.mark.parametrize("slug", ["no-interface", "foreign-abi"])
+def test_a_module_that_can_be_read_and_is_no_plugin_is_called_that(command: Command, tmp_path: Path, slug: str) -> None:
+    path = tmp_path / "plugin.wasm"
+    path.write_bytes(raises(slug))
+    assert command("inspect", path).out.decode().startswith(f"{path}: no plugin, cannot run\n")
 
 
 # Which files
@@ -175,6 +186,31 @@ def test_standard_input_is_read(command: Command, monkeypatch: pytest.MonkeyPatc
     assert other["path"] == str(MISBUILT)
 
 
+def test_a_file_may_have_the_name_that_stands_for_standard_input(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    Path("-").write_bytes(GOOD.read_bytes())
+    (file,) = json.loads(command("inspect", "./-", "--format", "json").out)["reports"]
+    assert file["sha256"] == inspect(GOOD).sha256
+    both = json.loads(command("inspect", "./-", "-", "./-", "-", "--format", "json").out)["reports"]
+    assert [report["size"] for report in both] == [GOOD.stat().st_size, 0]
+
+
+async def test_standard_input_that_is_closed_is_told_in_two_lines() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", '"$@" <&-', "sh", sys.executable, "-m", "compat", "inspect", "-"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    what, remedy = err.decode().splitlines()
+    assert (process.returncode, out) == (1, b"")
+    assert what == "error: standard input is closed"
+    assert "plugin-compat inspect - <" in remedy
+
+
 @pytest.mark.parametrize(
     ("argument", "problem", "hint"),
     [
@@ -200,6 +236,82 @@ def test_a_file_that_cannot_be_read_is_an_error_and_hides_no_other(command: Comm
     assert outcome.err.startswith("error: /proc/self/mem: Input/output error")
 
 
+def test_several_files_that_cannot_be_read_are_told_one_by_one(command: Command, tmp_path: Path) -> None:
+    links = [tmp_path / f"{n}.wasm" for n in range(3)]
+    for link in links:
+        link.symlink_to("/proc/self/mem")
+    outcome = command("inspect", links[0], GOOD, *links[1:])
+    assert outcome.code == 1
+    assert outcome.out.decode().startswith(f"{GOOD}: ")
+    told = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert told == [f"error: {link}: Input/output error" for link in links]
+
+
+# What must not reach a terminal
+
+
+FORMATS = ("text", "json", "ndjson", "sarif", "github")
+TITLE = "\x1b]0;owned\x07"
+CONTROL = TITLE + "\x9b2J\u202e\u2066"
+NEVER = set(CONTROL) - set("]0;owned2J")
+
+
+def raw(outcome: Outcome) -> set[str]:
+    """What of it was printed as it is."""
+    return NEVER.intersection(outcome.out.decode() + outcome.err)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("others", [(), (GOOD,)], ids=["alone", "beside another"])
+def test_a_file_name_cannot_command_a_terminal(
+    command: Command, tmp_path: Path, style: str, others: tuple[Path, ...]
+) -> None:
+    path = tmp_path / f"a{CONTROL}.wasm"
+    path.write_bytes(raises("start-section"))
+    outcome = command("inspect", "--format", style, path, *others)
+    assert outcome.code == 1
+    assert raw(outcome) == set()
+    assert b"owned" in outcome.out
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_the_name_of_a_file_that_cannot_be_read_cannot_command_a_terminal(
+    command: Command, tmp_path: Path, style: str
+) -> None:
+    link = tmp_path / f"a{CONTROL}.wasm"
+    link.symlink_to("/proc/self/mem")
+    outcome = command("inspect", "--format", style, link, GOOD)
+    assert outcome.code == 1
+    assert raw(outcome) == set()
+    assert "owned" in outcome.err
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_names_in_a_module_cannot_command_a_terminal(command: Command, tmp_path: Path, style: str) -> None:
+    name = "".join(f"\\{byte:02x}" for byte in CONTROL.encode())
+    path = module(
+        tmp_path,
+        f'(import "env" "{name}" (func))',
+        f'(import "{name}" "ws_send" (func (param i64) (result i64)))',
+        f'(import "wasi_snapshot_preview1" "{name}" (func))',
+        f'(func (export "pluginInfo{name}") (result i32) i32.const 0)',
+        export("start_stream"),
+        export("stop_stream"),
+    )
+    outcome = command("inspect", "--format", style, path)
+    assert raw(outcome) == set()
+    assert b"owned" in outcome.out
+    if style == "json":
+        (report,) = json.loads(outcome.out)["reports"]
+        assert report["imports"][0]["name"] == CONTROL
+
+
+def test_letters_of_other_scripts_are_no_danger(command: Command, tmp_path: Path) -> None:
+    path = module(tmp_path, '(import "env" "größe日本" (func))', export("start_stream"), export("stop_stream"))
+    for style in FORMATS:
+        assert "größe日本" in command("inspect", "--format", style, path).out.decode()
+
+
 # What fails
 
 
@@ -210,9 +322,47 @@ def test_another_kind_than_expected_fails(command: Command, tmp_path: Path) -> N
     assert outcome.code == 1
     assert "  error    unexpected-kind\n" in outcome.out.decode()
     assert "The module is of the kind legacy; generic was expected." in outcome.out.decode()
+
+
+def test_a_kind_that_is_usable_too_can_be_chosen(command: Command, tmp_path: Path) -> None:
     both = module(tmp_path, *map(export, ("handle_stream_message", "handle_command", "start_stream", "stop_stream")))
-    text = command("inspect", both, "--expect", "legacy").out.decode()
-    assert "is of the kind generic, though it offers that as well; legacy was expected" in text
+    (found,) = unexpected(command, both, "legacy")
+    assert "used as generic" in found["message"]
+    assert "legacy was expected" in found["message"]
+    assert "--kind legacy" in found["remedy"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [],
+        [export("handle_stream_message")],
+        [export("handle_stream_message"), '(func (export "handle_command") (param i32))'],
+    ],
+    ids=["not offered", "in part", "not callable"],
+)
+def test_a_kind_that_is_not_usable_cannot_be_chosen(command: Command, tmp_path: Path, other: list[str]) -> None:
+    path = module(tmp_path, export("start_stream"), export("stop_stream"), *other)
+    (found,) = unexpected(command, path, "legacy")
+    assert found["message"] == "The module is of the kind generic; legacy was expected."
+    assert "--kind" not in found["remedy"]
+
+
+@pytest.mark.parametrize("slug", ["no-interface", "foreign-abi", "truncated", "html", "not-wasm"])
+def test_what_is_no_plugin_is_not_told_to_be_of_another_kind(command: Command, tmp_path: Path, slug: str) -> None:
+    path = tmp_path / "plugin.wasm"
+    path.write_bytes(raises(slug))
+    assert unexpected(command, path, "legacy") == []
+    assert command("inspect", path, "--expect", "legacy").code == 1
+
+
+def unexpected(command: Command, path: Path, kind: str) -> list[dict[str, str]]:
+    """The findings that it is of another kind."""
+    outcome = command("inspect", path, "--expect", kind, "--format", "json")
+    (report,) = json.loads(outcome.out)["reports"]
+    found = [found for found in report["diagnostics"] if found["slug"] == "unexpected-kind"]
+    assert outcome.code == 1
+    return found
 
 
 def test_what_was_expected_says_nothing_of_what_can_run(command: Command, tmp_path: Path) -> None:
@@ -274,6 +424,33 @@ def sarif(text: bytes) -> dict[str, Any]:
     return run
 
 
+def plain(text: str) -> str:
+    """A text as SARIF writes one in which nothing is a placeholder or a link (3.11.5, 3.11.6)."""
+    return re.sub(r"[\\\[\]]", r"\\\g<0>", text).replace("{", "{{").replace("}", "}}")
+
+
+def test_sarif_escapes_what_names_have_in_common_with_placeholders_and_links(command: Command, tmp_path: Path) -> None:
+    path = module(
+        tmp_path, r'(import "env" "a{0}[b](http://c)\\d" (func))', export("start_stream"), export("stop_stream")
+    )
+    (result,) = sarif(command("inspect", "--format", "sarif", path).out)["results"]
+    assert r"env a{{0}}\[b\](http://c)\\d" in result["message"]["text"]
+    assert "{0}" not in result["message"]["text"].replace("{{0}}", "")
+    assert result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == r"import env a{0}[b](http://c)\d"
+
+
+def test_sarif_has_what_code_scanning_asks_for(command: Command, broken: Path) -> None:
+    run = sarif(command("inspect", "--format", "sarif", broken).out)
+    rules = run["tool"]["driver"]["rules"]
+    assert len(rules) == len(CATALOGUE) + 1
+    for rule in rules:
+        texts = [rule[part]["text"] for part in ("shortDescription", "fullDescription", "help")]
+        assert all(text.endswith(".") for text in texts)
+        assert all(rule["id"] in text for text in texts[1:])
+    regions = [result["locations"][0]["physicalLocation"]["region"] for result in run["results"]]
+    assert regions == [{"startLine": 1}] * len(run["results"])
+
+
 def test_sarif_is_valid_and_says_what_the_reports_say(command: Command, broken: Path) -> None:
     outcome = command("inspect", "--format", "sarif", broken, "--expect", "generic")
     run = sarif(outcome.out)
@@ -282,7 +459,12 @@ def test_sarif_is_valid_and_says_what_the_reports_say(command: Command, broken: 
     reports = json.loads(command("inspect", "--format", "json", broken, "--expect", "generic").out)["reports"]
     levels = {"error": "error", "warning": "warning", "info": "note"}
     expected = [
-        (found["slug"], levels[found["severity"]], f"{found['message']} {found['remedy']}".rstrip(), found["subject"])
+        (
+            found["slug"],
+            levels[found["severity"]],
+            plain(f"{found['message']} {found['remedy']}".rstrip()),
+            found["subject"],
+        )
         for report in reports
         for found in report["diagnostics"]
     ]
@@ -327,6 +509,24 @@ def test_a_file_name_that_is_no_text_is_a_valid_uri_all_the_same(command: Comman
     path = tmp_path / os.fsdecode(b"woo\xff.wasm")
     path.write_bytes(b"")
     assert sarif(command("inspect", "--format", "sarif", tmp_path).out)["results"][0]["ruleId"] == "not-wasm"
+
+
+@pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
+def test_a_file_that_cannot_be_read_and_whose_name_is_no_text_leaves_the_document_valid(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, relative: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    link = Path(os.fsdecode(b"woo\xff{0}[x].wasm"))
+    link.symlink_to("/proc/self/mem")
+    outcome = command("inspect", "--format", "sarif", link if relative else tmp_path / link, GOOD)
+    run = sarif(outcome.out)
+    (notification,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert "woo" in notification["message"]["text"]
+    assert "{{0}}" in notification["message"]["text"]
+    assert "woo%" in notification["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert len(run["artifacts"]) == 1
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: ")
 
 
 def test_github_annotations_are_escaped(command: Command, tmp_path: Path) -> None:

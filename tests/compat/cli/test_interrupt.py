@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import pytest
 
 from compat.demo.exchange import Exchange
+from tests.detectors.encoding import slow_to_validate
 from tests.support.plugins import FIXTURES
 from tests.support.waiting import until
 
@@ -80,3 +83,46 @@ async def test_sigterm_ends_the_other_commands_as_well(arguments: tuple[str, ...
     process.send_signal(signal.SIGTERM)
     code, _, said = await rest(process)
     assert (code, said) == (143, [])
+
+
+def worked(process: Process) -> float:
+    """The seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_ctrl_c_ends_an_inspection_whatever_the_validator_is_still_doing(tmp_path: Path) -> None:
+    pipe = tmp_path / "slow.wasm"
+    os.mkfifo(pipe)
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$@" < "$0"', str(pipe), sys.executable, *COMMANDS["module"], "inspect", "-"),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        await asyncio.to_thread(pipe.write_bytes, slow_to_validate(seconds=60))
+        read = worked(process)  # all but what still is in the pipe: what takes its time now is the validator
+        await until(lambda: worked(process) > read + 0.5, "it validates", within=20)
+    finally:
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, out, said = await rest(process)
+    assert time.monotonic() - begun < 2
+    assert (code, out, said) == (130, b"", [])
+
+
+async def test_ctrl_c_while_a_file_is_validated_ends_soon(tmp_path: Path) -> None:
+    path = tmp_path / "slow.wasm"
+    path.write_bytes(slow_to_validate(seconds=60))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *COMMANDS["module"], "inspect", path, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        # Importing takes less than that, reading next to nothing.
+        await until(lambda: worked(process) > 2.0, "it validates", within=30)
+    finally:
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, out, said = await rest(process)
+    assert time.monotonic() - begun < 2
+    assert (code, out, said) == (130, b"", [])

@@ -268,6 +268,25 @@ def test_a_file_that_may_not_be_read_is_told_with_the_remedy(folder_mode: int, p
     assert hint in remedy
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("depth", ["closed", "open/closed"])
+def test_a_folder_with_one_in_it_that_may_not_be_read_is_wrong_usage(depth: str) -> None:
+    nobody = "import os; from compat.cli import main; os.setuid(65534); main()"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "plugin.wasm").write_bytes(PLUGIN.read_bytes())
+        closed = Path(folder, depth)
+        closed.mkdir(parents=True)
+        closed.chmod(0o700)
+        finished = subprocess.run(
+            [sys.executable, "-c", nobody, "inspect", folder], capture_output=True, text=True, check=False
+        )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    what, remedy = finished.stderr.splitlines()
+    assert f"the folder '{closed}' may not be entered" in what
+    assert remedy.startswith("  Copy it somewhere where you may read it")
+
+
 @pytest.mark.parametrize("text", ["correct-horse", "=correct-horse"])
 def test_a_value_in_the_wrong_form_is_not_repeated_for_it_may_be_a_secret(command: Command, text: str) -> None:
     outcome = command("run", PLUGIN, KEY, "--config", text)

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from detectors.catalogue import CATALOGUE
+from detectors.checks.imports import foreign_abi
 from detectors.checks.interface import (
     both_interfaces,
     command_module,
     go_command_module,
     incomplete_interface,
     legacy_deprecated,
+    misspelt_export,
     no_interface,
     wrong_export_signature,
 )
@@ -57,37 +60,36 @@ def test_a_module_that_is_recognised_has_an_interface(read: Read, exports: list[
 def test_a_module_that_is_nothing_is_told_all_the_interfaces(read: Read) -> None:
     (found,) = _found(no_interface, read(["helper", "meta"]))
     assert (found.subject, found.message) == ("module", f"{NO_PLUGIN}.")
-    assert found.remedy == (
+    assert found.remedy.startswith(
         "Export start_stream and stop_stream, or handle_stream_message and handle_command, or handle_stream_message "
-        "and prepare_stream: export a function start_stream without parameters that returns an i32."
+        "and prepare_stream"
     )
+    assert "() -> i32" in found.remedy
 
 
 @pytest.mark.parametrize(
-    ("exports", "seen", "renamed", "first"),
+    ("exports", "seen", "renamed"),
     [
-        (["start_streams"], "start_streams looks like start_stream", "start_streams to start_stream", "start_stream"),
-        (["startStream"], "startStream looks like start_stream", "startStream to start_stream", "start_stream"),
-        (["StartStream"], "StartStream looks like start_stream", "StartStream to start_stream", "start_stream"),
-        (["start-stream"], "start-stream looks like start_stream", "start-stream to start_stream", "start_stream"),
+        (["start_streams"], "start_streams looks like start_stream", "start_streams to start_stream"),
+        (["startStream"], "startStream looks like start_stream", "startStream to start_stream"),
+        (["StartStream"], "StartStream looks like start_stream", "StartStream to start_stream"),
+        (["start-stream"], "start-stream looks like start_stream", "start-stream to start_stream"),
         (
             ["strat_stream", "stop_streem"],
             "strat_stream looks like start_stream and stop_streem looks like stop_stream",
             "strat_stream to start_stream and stop_streem to stop_stream",
-            "start_stream",
         ),
         (
             ["handleStreamMessage", "handle_command"],
             "handleStreamMessage looks like handle_stream_message",
             "handleStreamMessage to handle_stream_message",
-            "handle_stream_message",
         ),
     ],
 )
-def test_a_misspelt_export_is_recognised(read: Read, exports: list[str], seen: str, renamed: str, first: str) -> None:
+def test_a_misspelt_export_is_recognised(read: Read, exports: list[str], seen: str, renamed: str) -> None:
     (found,) = _found(no_interface, read(exports))
     assert found.message == f"{NO_PLUGIN}, but {seen}."
-    assert found.remedy == (f"Rename {renamed}: export a function {first} without parameters that returns an i32.")
+    assert found.remedy == f"Rename {renamed}."
 
 
 @pytest.mark.parametrize(
@@ -127,12 +129,14 @@ def test_a_known_name_is_never_taken_for_another(read: Read) -> None:
         ("C/C++", 'write __attribute__((export_name("start_stream"))) before the function.'),
         ("JavaScript", "export a function start_stream from the script and declare it in its .d.ts."),
         ("Haskell", "export a function start_stream without parameters that returns an i32."),
+        (None, ""),
     ],
 )
-def test_how_an_export_is_written_depends_on_the_toolchain(read: Read, toolchain: str, how: str) -> None:
+def test_how_an_export_is_written_depends_on_the_toolchain(read: Read, toolchain: str | None, how: str) -> None:
     for exports in (["start_streams"], []):
         (found,) = _found(no_interface, read(exports), toolchain)
-        assert found.remedy.endswith(f": {how}")
+        assert found.remedy.endswith(f": {how}" if how else ".")
+        assert (":" in found.remedy) is bool(how)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_how_an_export_is_written_depends_on_the_toolchain(read: Read, toolchain
         (
             ["stop_stream", "meta"],
             "Nearest is the generic interface, of which it exports stop_stream and meta.",
-            "Export start_stream as well: export a function start_stream without parameters that returns an i32.",
+            "Export start_stream as well.",
         ),
         (
             ["prepare_stream", "stream_ohlcv", "meta"],
@@ -149,18 +153,12 @@ def test_how_an_export_is_written_depends_on_the_toolchain(read: Read, toolchain
                 "Nearest is the legacy interface (callback dialect), of which it exports prepare_stream, meta and "
                 "stream_ohlcv."
             ),
-            (
-                "Export handle_stream_message as well: export a function handle_stream_message without parameters that "
-                "returns an i32."
-            ),
+            "Export handle_stream_message as well.",
         ),
         (
             ["get_rate_limits"],
             "Nearest is the legacy interface (command dialect), of which it exports get_rate_limits.",
-            (
-                "Export handle_stream_message and handle_command as well: export a function handle_stream_message "
-                "without parameters that returns an i32."
-            ),
+            "Export handle_stream_message and handle_command as well.",
         ),
     ],
 )
@@ -168,6 +166,33 @@ def test_the_nearest_interface_is_named(read: Read, exports: list[str], nearest:
     (found,) = _found(no_interface, read(exports))
     assert found.message == f"{NO_PLUGIN}. {nearest}"
     assert found.remedy == remedy
+
+
+@pytest.mark.parametrize("mark", ["start_stream", "handle_stream_message"])
+@pytest.mark.parametrize(
+    "what", ['(global (export "{}") i32 (i32.const 0))', '(memory (export "{}") 1)', '(table (export "{}") 1 funcref)']
+)
+@pytest.mark.parametrize("others", [["stop_stream"], ["handle_command", "init"], ["prepare_stream"], ["strt_stream"]])
+def test_a_mark_that_is_no_function_is_lacking(read: Read, mark: str, what: str, others: list[str]) -> None:
+    (found,) = _found(no_interface, read(others, extra=what.format(mark)))
+    assert found.message.startswith(NO_PLUGIN)
+    assert f"of which it exports {mark}" not in found.message
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        '(func (export "__guest_call"))',
+        '(func (export "cabi_realloc")) (func (export "start_streams"))',
+        '(import "wbg" "__wbg_new" (func))',
+        '(import "env" "emscripten_resize_heap" (func)) (func (export "stop_stream"))',
+    ],
+)
+def test_a_module_that_is_told_by_another_system_is_not_told_again(read: Read, extra: str) -> None:
+    module = read(extra=extra)
+    assert _found(no_interface, module) == []
+    assert len(_found(foreign_abi, module)) == 1
 
 
 def test_what_all_interfaces_have_makes_none_the_nearest(read: Read) -> None:
@@ -199,7 +224,7 @@ def test_an_interface_more_is_one_more_to_choose_from(read: Read) -> None:
     table = (*INTERFACES, Interface(PluginKind("third"), None, marks=("poll",), required=("poll_end",), precedence=40))
     (found,) = _found(no_interface, read(["helper"]), interfaces=table)
     assert "none of start_stream, handle_stream_message and poll" in found.message
-    assert ", or poll and poll_end:" in found.remedy
+    assert ", or poll and poll_end" in found.remedy
     (near,) = _found(no_interface, read(["poll_end"]), interfaces=table)
     assert "Nearest is the third interface, of which it exports poll_end." in near.message
 
@@ -213,7 +238,7 @@ def test_an_interface_more_is_one_more_to_choose_from(read: Read) -> None:
         (
             ["start_stream"],
             "The generic interface is incomplete: the module exports start_stream but no stop_stream.",
-            "Export stop_stream as well: export a function stop_stream without parameters that returns an i32.",
+            "Export stop_stream as well; ",
         ),
         (
             ["handle_stream_message"],
@@ -221,10 +246,7 @@ def test_an_interface_more_is_one_more_to_choose_from(read: Read) -> None:
                 "The legacy interface is incomplete: the module exports handle_stream_message but neither "
                 "handle_command nor prepare_stream."
             ),
-            (
-                "Export handle_command or prepare_stream as well: export a function handle_command without parameters "
-                "that returns an i32."
-            ),
+            "Export handle_command or prepare_stream as well; ",
         ),
         (
             ["start_stream", "stopStream"],
@@ -232,7 +254,7 @@ def test_an_interface_more_is_one_more_to_choose_from(read: Read) -> None:
                 "The generic interface is incomplete: the module exports start_stream but no stop_stream (stopStream "
                 "looks like stop_stream)."
             ),
-            "Export stop_stream as well: export a function stop_stream without parameters that returns an i32.",
+            "Rename stopStream to stop_stream; ",
         ),
         (
             ["handle_stream_message", "prepare_streams"],
@@ -240,16 +262,26 @@ def test_an_interface_more_is_one_more_to_choose_from(read: Read) -> None:
                 "The legacy interface is incomplete: the module exports handle_stream_message but neither "
                 "handle_command nor prepare_stream (prepare_streams looks like prepare_stream)."
             ),
-            (
-                "Export handle_command or prepare_stream as well: export a function prepare_stream without parameters "
-                "that returns an i32."
-            ),
+            "Rename prepare_streams to prepare_stream; ",
         ),
     ],
 )
 def test_an_incomplete_interface(read: Read, exports: list[str], message: str, remedy: str) -> None:
     (found,) = _found(incomplete_interface, read(exports))
-    assert (found.subject, found.message, found.remedy) == ("module", message, remedy)
+    assert (found.subject, found.message) == ("module", message)
+    assert found.remedy.startswith(remedy)
+    assert "() -> i32" in found.remedy
+    (told,) = _found(incomplete_interface, read(exports), "Zig")
+    assert told.remedy.startswith(remedy.removesuffix("; "))
+    assert "write export fn " in told.remedy
+
+
+@pytest.mark.parametrize(("what", "kind"), [("(memory {} 1)", "memory"), ("(global {} i32 (i32.const 0))", "global")])
+def test_a_companion_that_is_no_function_is_told_what_it_is(read: Read, what: str, kind: str) -> None:
+    extra = what.format('(export "stop_stream")')
+    (found,) = _found(incomplete_interface, read(["start_stream"], extra=extra))
+    assert f"(stop_stream is a {kind}, not a function)" in found.message
+    assert found.remedy.startswith("Export stop_stream as well")
 
 
 @pytest.mark.parametrize("exports", [[], ["meta"], GENERIC, COMMAND, CALLBACK, [*COMMAND, "start_stream"]])
@@ -275,6 +307,17 @@ def test_an_interface_that_is_offered_in_part_beside_a_whole_one_is_no_choice(re
     assert found.remedy == ""
 
 
+def test_an_interface_that_cannot_be_called_is_no_choice(read: Read) -> None:
+    extra = (
+        '(func (export "handle_stream_message") (result i32) i32.const 0) (func (export "handle_command") (param i32))'
+    )
+    (found,) = _found(both_interfaces, read(GENERIC, extra=extra))
+    assert "legacy interface (command dialect) in part (handle_command cannot be called)" in found.message
+    assert "as well as the generic interface, which is used." in found.message
+    assert "--kind" not in found.remedy
+    assert "kind=" not in found.remedy
+
+
 @pytest.mark.parametrize("exports", [[], GENERIC, COMMAND, [*COMMAND, "prepare_stream"], [*GENERIC, "prepare_stream"]])
 def test_one_interface_or_two_dialects_are_not_two_interfaces(read: Read, exports: list[str]) -> None:
     assert _found(both_interfaces, read(exports)) == []
@@ -298,10 +341,8 @@ def test_a_needed_export_of_another_signature_is_an_error(read: Read, extra: str
     (found,) = _found(wrong_export_signature, read(["start_stream"], extra=extra), "Go")
     assert (found.subject, found.severity) == ("export stop_stream", None)
     assert found.message == f"The export stop_stream {what}; the interface calls a function () -> i32."
-    assert found.remedy == (
-        "Take no parameters and return one i32, the return code; input and output go through the Extism PDK: write "
-        "//go:wasmexport stop_stream above a func() int32."
-    )
+    assert "through the Extism PDK" in found.remedy
+    assert found.remedy.endswith(": write //go:wasmexport stop_stream above a func() int32.")
 
 
 def test_an_optional_export_of_another_signature_is_a_warning(read: Read) -> None:
@@ -339,6 +380,69 @@ def test_every_wrong_export_is_told(read: Read) -> None:
     ]
 
 
+# Optional exports that are misspelt.
+
+
+@pytest.mark.parametrize(
+    ("exports", "written", "meant"),
+    [
+        (GENERIC, "pluginInfo", "plugin_info"),
+        (GENERIC, "plugin_inof", "plugin_info"),
+        (GENERIC, "Meta", "meta"),
+        (COMMAND, "handleConnectionEvent", "handle_connection_event"),
+        (CALLBACK, "set-credentials", "set_credentials"),
+        (["start_stream"], "list_market", "list_markets"),
+    ],
+)
+def test_an_optional_export_that_is_misspelt(read: Read, exports: list[str], written: str, meant: str) -> None:
+    module = read([*exports, written])
+    (found,) = _found(misspelt_export, module)
+    assert (found.subject, found.severity) == (f"export {written}", None)
+    assert f"{written} looks like {meant}" in found.message
+    assert found.remedy == f"Rename it to {meant}, if that is meant."
+    (told,) = _found(misspelt_export, module, "Go")
+    assert told.remedy == f"Rename it to {meant}, if that is meant: write //go:wasmexport {meant} above a func() int32."
+
+
+def test_a_misspelt_export_is_a_warning() -> None:
+    (severity,) = {rule.severity for rule in CATALOGUE if rule.check is misspelt_export}
+    assert severity is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    "exports",
+    [
+        [*GENERIC, "plugin_info", "meta"],
+        [*GENERIC, "plugin_info", "pluginInfo"],
+        [*GENERIC, "helper", "memory", "_initialize"],
+        [*GENERIC, "handleConnectionEvent"],
+        [*COMMAND, "plugin_info", "get_rate_limits"],
+        ["pluginInfo"],
+    ],
+    ids=[
+        "all is right",
+        "the right one is there too",
+        "its own",
+        "another interface's",
+        "known elsewhere",
+        "no plugin",
+    ],
+)
+def test_an_export_that_nobody_meant_otherwise_is_not_misspelt(read: Read, exports: list[str]) -> None:
+    assert _found(misspelt_export, read(exports)) == []
+
+
+def test_only_functions_are_misspelt(read: Read) -> None:
+    assert _found(misspelt_export, read(GENERIC, extra='(memory (export "pluginInfo") 1)')) == []
+
+
+def test_a_misspelt_optional_export_is_shown_on_one_printable_line(read: Read) -> None:
+    module = read(GENERIC)
+    module = attrs.evolve(module, exports=(*module.exports, Export("plugin_info\x1b", EXPORT_TYPE)))
+    (found,) = _found(misspelt_export, module)
+    assert (found.subject + found.message + found.remedy).isprintable()
+
+
 # Programs.
 
 
@@ -348,29 +452,25 @@ def test_a_go_command_is_told_the_build_mode_even_if_it_is_no_plugin(read: Read,
     (found,) = _found(go_command_module, module, "Go")
     assert (found.subject, found.severity) == ("export _start", None)
     assert "every other export traps (runtime.notInitialized)" in found.message
-    assert found.remedy == "Build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared."
+    assert "go build -buildmode=c-shared -o plugin.wasm" in found.remedy
     assert _found(command_module, module, "Go") == []
 
 
 @pytest.mark.parametrize(
     ("toolchain", "what", "remedy"),
     [
-        (None, "WASI", "Build it as a WASI reactor, which exports _initialize and no _start."),
-        ("TinyGo", "TinyGo", "Build with tinygo build -target wasip1 -buildmode=c-shared."),
-        ("C/C++", "C/C++", "Link with -mexec-model=reactor."),
-        (
-            "Rust",
-            "Rust",
-            'Build a library, crate-type = ["cdylib"] in Cargo.toml, for wasm32-wasip1 and not a program.',
-        ),
+        (None, "WASI command,", "Build it as a WASI reactor, which exports _initialize and no _start."),
+        ("TinyGo", "WASI command (TinyGo),", "Build with tinygo build "),
+        ("C/C++", "WASI command (C/C++),", "Link with -mexec-model=reactor."),
+        ("Rust", "WASI command (Rust),", 'Build a library, crate-type = ["cdylib"] in Cargo.toml, for wasm32-wasip1'),
     ],
 )
 def test_the_command_of_another_compiler(read: Read, toolchain: str | None, what: str, remedy: str) -> None:
     module = read(COMMAND, extra=START)
     (found,) = _found(command_module, module, toolchain)
     assert found.subject == "export _start"
-    assert found.message.startswith(f"The module is a {what} command, built to run once from its _start;")
-    assert found.remedy == remedy
+    assert found.message.startswith(f"The module is a {what} built to run once from its _start;")
+    assert found.remedy.startswith(remedy)
     assert _found(go_command_module, module, toolchain) == []
 
 
