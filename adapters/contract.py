@@ -109,6 +109,7 @@ class EventKind(enum.StrEnum):
     RESTART = "restart"  # the guest was replaced by a fresh one
     PLUGIN_ERROR = "plugin-error"  # the plugin failed on one message and the stream goes on
     MEMORY = "memory"  # the guest's memory is managed differently from now on
+    HEARTBEAT = "heartbeat"  # pings are sent in another way than the plugin asked for, or not at all
     LINGERING = "lingering"  # a guest could not be stopped and lives on until it wakes
 
 

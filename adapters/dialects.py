@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from adapters.contract import StreamKey
+from adapters.heartbeat import Heartbeat, read_heartbeat
 
 __all__ = ["DIALECTS", "Dialect", "StreamSetup"]
 
@@ -27,6 +28,7 @@ class StreamSetup:
         subprotocol: Offered in the handshake, or ``None``.
         initial_messages: Sent after connecting, in this order.
         context: Given back to the plugin with every message; ``None`` if it gave none.
+        heartbeat: What keeps the connection alive.
     """
 
     stream_id: str
@@ -35,6 +37,7 @@ class StreamSetup:
     subprotocol: str | None = None
     initial_messages: tuple[str, ...] = attrs.field(default=(), repr=False)
     context: Any = None
+    heartbeat: Heartbeat = attrs.field(factory=Heartbeat)
 
 
 @attrs.frozen
@@ -118,7 +121,7 @@ def _marker(answer: Mapping[str, Any], _: str) -> StreamSetup:
     if not isinstance(stream_id, str) or not stream_id:
         msg = "its StreamMarker has no streamID"
         raise ValueError(msg)
-    return _setup(marker, stream_id)
+    return attrs.evolve(_setup(marker, stream_id), heartbeat=read_heartbeat(marker.get("heartbeat")))
 
 
 DIALECTS: dict[str, Dialect] = {

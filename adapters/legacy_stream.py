@@ -24,13 +24,14 @@ from adapters.errors import (
     RestartsExhaustedError,
     StreamRejectedError,
 )
+from adapters.heartbeat import Heart
 from adapters.host import LiveGuest, PluginHost
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError, NetworkError
 
 if TYPE_CHECKING:
-    from adapters.net.socket import Socket
+    from adapters.net.gateway import GuardedSocket
 
 __all__ = ["Action", "LegacyDriver"]
 
@@ -77,7 +78,9 @@ class LegacyDriver:
         self._connection_id = ""
         self._setup: StreamSetup | None = None
         self._guest: LiveGuest | None = None
-        self._socket: Socket | None = None
+        self._socket: GuardedSocket | None = None
+        self._heart: Heart | None = None  # the socket's
+        self._told_of_heartbeat = False
         self._failed_in_a_row = 0
         self._connected_once = False
         self._told_connected = False  # and not told that it is disconnected since
@@ -114,9 +117,9 @@ class LegacyDriver:
             await self._prepare()
             await self._connect()
             try:
-                await self._greet()
+                heart = await self._greet()
                 self._connected_once = True
-                await self._pump()
+                await heart.beat_beside(self._pump(heart))
             except NetworkError as error:
                 if not self._connected_once:
                     raise
@@ -168,22 +171,28 @@ class LegacyDriver:
         self._told_connected = True
         await self._tell_plugin("connected")
 
-    async def _greet(self) -> None:
+    async def _greet(self) -> Heart:
         assert self._socket is not None and self._setup is not None  # noqa: S101, PT018 - _connect has set both
+        heart = self._heart = Heart(self._setup.heartbeat, self._socket)
         for message in self._setup.initial_messages:
-            await self._socket.send(message)
+            await heart.send(message)
+        if not self._told_of_heartbeat:
+            self._told_of_heartbeat = True
+            for change in filter(None, (*self._setup.heartbeat.changes, heart.problem)):
+                self._stream.tell(EventKind.HEARTBEAT, change)
+        return heart
 
-    async def _pump(self) -> NoReturn:
-        assert self._socket is not None  # noqa: S101 - _connect has set it
+    async def _pump(self, heart: Heart) -> NoReturn:
         while True:
-            message = await self._socket.receive()
+            message = await heart.receive()
             received_at = self._stream.clock()
             try:
                 text = message if isinstance(message, str) else message.decode()
             except UnicodeDecodeError:
                 self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
                 continue
-            await self._push(text, received_at)
+            if not await heart.takes(text):
+                await self._push(text, received_at)
 
     async def _push(self, text: str, received_at: int) -> None:
         request = {"message": text, "messageType": "data"}
@@ -195,8 +204,8 @@ class LegacyDriver:
         if answer.action == Action.DATA:
             data_type = answer.data_type or self._stream.key.type
             await self._stream.offer_here(self._stream.key, received_at, data_type, bytes(answer.data))
-        elif answer.action == Action.SEND and self._socket is not None:
-            await self._socket.send(answer.send_message)
+        elif answer.action == Action.SEND and self._heart is not None:
+            await self._heart.send(answer.send_message)
 
     async def _tell_disconnected(self, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
         """Tell the plugin that its connection is gone, once, and only if it has heard that there was one."""
@@ -261,7 +270,7 @@ class LegacyDriver:
             raise StreamRejectedError(self._host.name, str(self._stream.key), problem)
 
     async def _disconnect(self) -> None:
-        socket, self._socket = self._socket, None
+        socket, self._socket, self._heart = self._socket, None, None
         if socket is not None:
             await socket.close()
 

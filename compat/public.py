@@ -32,7 +32,7 @@ from adapters.errors import (
     UnsupportedPluginError,
 )
 from adapters.net.policy import NetworkPolicy
-from adapters.net.socket import Connector, Socket, WebSocketConnector
+from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
@@ -75,6 +75,7 @@ __all__ = [
     "NetworkPolicy",
     "Observer",
     "OutOfMemoryError",
+    "PingingSocket",
     "Plugin",
     "PluginCallError",
     "PluginError",
