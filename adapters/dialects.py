@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from adapters.contract import StreamKey
+from adapters.contract import MessageEncoding, StreamKey
 from adapters.heartbeat import Heartbeat, read_heartbeat
 
 __all__ = ["DIALECTS", "Dialect", "StreamSetup"]
@@ -49,6 +49,7 @@ class Dialect:
         configure: The export that takes the configuration.
         configure_always: Whether it is called without a configuration too.
         texts_only: Whether configuration values must be texts.
+        encoding: How messages are given to the plugin; ``None``: that depends on its SDK, see ``encoding.py``.
         prepare: The export that prepares a stream.
         connection_event: The export that is told of connection events.
         shutdown: The export called before a guest is given up, or ``None``.
@@ -60,6 +61,7 @@ class Dialect:
     configure: str
     configure_always: bool
     texts_only: bool
+    encoding: MessageEncoding | None
     prepare: str
     connection_event: str
     shutdown: str | None
@@ -132,6 +134,7 @@ DIALECTS: dict[str, Dialect] = {
             configure="set_credentials",
             configure_always=False,
             texts_only=True,
+            encoding=MessageEncoding.TEXT,
             prepare="prepare_stream",
             connection_event="stream_connection_event",
             shutdown=None,
@@ -143,6 +146,7 @@ DIALECTS: dict[str, Dialect] = {
             configure="init",
             configure_always=True,
             texts_only=False,
+            encoding=None,
             prepare="handle_command",
             connection_event="handle_connection_event",
             shutdown="shutdown",

@@ -11,10 +11,12 @@ import enum
 import itertools
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 import msgspec
 
-from adapters.contract import EventKind, StreamState
+from adapters.contract import EventKind, MessageEncoding, StreamState
 from adapters.dialects import Dialect, StreamSetup
+from adapters.encoding import Encoder, Taken, took
 from adapters.errors import (
     GuestStoppedError,
     PluginCallError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "LegacyDriver"]
 
+_MESSAGE = "handle_stream_message"
 _FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
 _PREPARE_TIMEOUT = 15.0  # seconds
 _MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
@@ -67,13 +70,17 @@ class LegacyDriver:
         dialect: What it speaks.
         stream: What to feed.
         stream_id: The id that is proposed to the plugin.
+        encoder: Gives messages to the plugin as it wants them.
     """
 
-    def __init__(self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str) -> None:
+    def __init__(
+        self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str, encoder: Encoder
+    ) -> None:
         self._host = host
         self._dialect = dialect
         self._stream = stream
         self._proposed_id = stream_id
+        self._encoder = encoder
         self._connections = itertools.count(1)
         self._connection_id = ""
         self._setup: StreamSetup | None = None
@@ -186,19 +193,17 @@ class LegacyDriver:
         while True:
             message = await heart.receive()
             received_at = self._stream.clock()
-            try:
-                text = message if isinstance(message, str) else message.decode()
-            except UnicodeDecodeError:
-                self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
-                continue
-            if not await heart.takes(text):
-                await self._push(text, received_at)
+            with contextlib.suppress(UnicodeDecodeError):
+                message = message if isinstance(message, str) else message.decode()
+            if isinstance(message, bytes) or not await heart.takes(message):
+                await self._push(message, received_at)
 
-    async def _push(self, text: str, received_at: int) -> None:
-        request = {"message": text, "messageType": "data"}
-        if self._setup is not None and self._setup.context is not None:
-            request["streamContext"] = self._setup.context
-        answer = await self._ask("handle_stream_message", request, _MESSAGE_TIMEOUT)
+    async def _push(self, message: str | bytes, received_at: int) -> None:
+        reply = await self._encoder.deliver(message, self._give)
+        if reply is None:
+            self._tell_unreadable()
+            return
+        answer = self._obey(_MESSAGE, reply)
         if answer is None:
             return
         if answer.action == Action.DATA:
@@ -206,6 +211,19 @@ class LegacyDriver:
             await self._stream.offer_here(self._stream.key, received_at, data_type, bytes(answer.data))
         elif answer.action == Action.SEND and self._heart is not None:
             await self._heart.send(answer.send_message)
+
+    async def _give(self, message: str) -> _Reply:
+        request = {"message": message, "messageType": "data"}
+        if self._setup is not None and self._setup.context is not None:
+            request["streamContext"] = self._setup.context
+        return await self._ask(_MESSAGE, request, _MESSAGE_TIMEOUT)
+
+    def _tell_unreadable(self) -> None:
+        if self._encoder.known() == MessageEncoding.TEXT:
+            self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
+        else:
+            problem = "a binary message is no UTF-8 text, and it is not known whether the plugin reads base64"
+            self._stream.tell(EventKind.GAP, problem)
 
     async def _tell_disconnected(self, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
         """Tell the plugin that its connection is gone, once, and only if it has heard that there was one."""
@@ -218,19 +236,11 @@ class LegacyDriver:
         export = self._dialect.connection_event
         if self._guest is None or not self._guest.guest.usable or not self._host.report.has_export(export):
             return
-        await self._ask(export, {"eventType": event, **({"error": problem} if problem else {})}, timeout)
+        request = {"eventType": event, **({"error": problem} if problem else {})}
+        self._obey(export, await self._ask(export, request, timeout))
 
-    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Answer | None:
-        """Call the shared guest and obey what it says of the connection.
-
-        Returns:
-            Its answer; ``None`` if it failed on this one message or event, which has been told.
-
-        Raises:
-            _Reconnect: It asked for a new connection.
-            _Close: It ended the stream.
-            StreamRejectedError: It ended the stream with an error.
-        """
+    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Reply:
+        """Call the shared guest; what it answers is not obeyed yet."""
         assert self._guest is not None  # noqa: S101 - _prepare has set it
         stream_id = self._setup.stream_id if self._setup is not None else self._proposed_id
         request = {"streamId": stream_id, "connectionId": self._connection_id, **request}
@@ -241,25 +251,35 @@ class LegacyDriver:
             # Older plugins answer an event with nothing at all.
             answer = _decode_answer(outcome.output) if outcome.output or not outcome.ok else _Answer()
         except msgspec.DecodeError as error:
-            self._failed(export, reason or f"its answer is unusable: {error}")
-            return None
+            return _Reply(_Answer(), reason or f"its answer is unusable: {error}", failed=True)
         if not outcome.ok or answer.success is False:
-            reason = reason or self._host.redact(_as_reason(answer.error))
-            if answer.action == Action.CLOSE:
-                raise StreamRejectedError(self._host.name, str(self._stream.key), reason)
-            if answer.action != Action.RECONNECT:
-                self._failed(export, reason)
-                return None
-        if answer.action == Action.RECONNECT:
-            raise _Reconnect(reason or f"{export} asked for a new connection")
-        if answer.action == Action.CLOSE:
-            raise _Close
+            return _Reply(answer, reason or self._host.redact(_as_reason(answer.error)), failed=True)
         problem = _incomplete(answer)
-        if problem:
-            self._failed(export, problem)
+        return _Reply(answer, problem, failed=bool(problem))
+
+    def _obey(self, export: str, reply: _Reply) -> _Answer | None:
+        """Do what the plugin says of the connection.
+
+        Returns:
+            Its answer; ``None`` if it failed on this one message or event, which has been told.
+
+        Raises:
+            _Reconnect: It asked for a new connection.
+            _Close: It ended the stream.
+            StreamRejectedError: It ended the stream with an error.
+        """
+        action = reply.answer.action
+        if action == Action.RECONNECT:
+            raise _Reconnect(reply.reason or f"{export} asked for a new connection")
+        if action == Action.CLOSE:
+            if reply.failed:
+                raise StreamRejectedError(self._host.name, str(self._stream.key), reply.reason)
+            raise _Close
+        if reply.failed:
+            self._failed(export, reply.reason)
             return None
         self._failed_in_a_row = 0
-        return answer
+        return reply.answer
 
     def _failed(self, export: str, reason: str) -> None:
         """Tell that the plugin failed on one message; raises when it fails on every one."""
@@ -294,6 +314,21 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+@attrs.frozen
+class _Reply:
+    """An answer, whether it is a failure, and why; the reason may be empty."""
+
+    answer: _Answer
+    reason: str
+    failed: bool
+
+    @property
+    def taken(self) -> Taken:
+        """For the encoder."""
+        answered = self.answer.action in (Action.DATA, Action.SEND)
+        return took(failed=self.failed, reason=self.reason, answered=answered)
 
 
 def _as_reason(error: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.contract import (
     Candle,
     EventKind,
+    MessageEncoding,
     PluginInfo,
     Stream,
     StreamAdapter,
@@ -69,6 +70,7 @@ __all__ = [
     "KernelDamagedError",
     "KeyFormatError",
     "ManagerStatus",
+    "MessageEncoding",
     "ModuleReport",
     "NetworkDeniedError",
     "NetworkError",
