@@ -15,7 +15,7 @@ import attrs
 import msgspec
 
 from adapters.contract import EventKind, MessageEncoding, StreamState
-from adapters.dialects import Dialect, StreamSetup
+from adapters.dialects import Dialect, StreamSetup, same_parameters
 from adapters.encoding import Encoder, Taken, took
 from adapters.errors import (
     GuestStoppedError,
@@ -153,11 +153,11 @@ class LegacyDriver:
         try:
             answer = decode_object(await self._guest.guest.call(export, request, timeout=_PREPARE_TIMEOUT))
         except PluginCallError as error:
-            raise StreamRejectedError(name, str(key), error.reason) from error
+            raise self._rejected(error.reason) from error
         except ValueError as error:
             raise PluginProtocolError(name, export, str(error)) from error
         if answer.get("success") is False or answer.get("result") is False:
-            raise StreamRejectedError(name, str(key), self._host.redact(str(answer.get("error") or "")))
+            raise self._rejected(self._host.redact(str(answer.get("error") or "")))
         try:
             self._setup = self._dialect.setup(answer, self._proposed_id)
         except ValueError as error:
@@ -273,7 +273,7 @@ class LegacyDriver:
             raise _Reconnect(reply.reason or f"{export} asked for a new connection")
         if action == Action.CLOSE:
             if reply.failed:
-                raise StreamRejectedError(self._host.name, str(self._stream.key), reply.reason)
+                raise self._rejected(reply.reason)
             raise _Close
         if reply.failed:
             self._failed(export, reply.reason)
@@ -286,8 +286,11 @@ class LegacyDriver:
         self._stream.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _ERRORS_IN_A_ROW:
-            problem = f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}"
-            raise StreamRejectedError(self._host.name, str(self._stream.key), problem)
+            raise self._rejected(f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}")
+
+    def _rejected(self, reason: str) -> StreamRejectedError:
+        # The plugin uses its dialect's words, which may not be those of the key.
+        return StreamRejectedError(self._host.name, str(self._stream.key), reason, hint=same_parameters(reason))
 
     async def _disconnect(self) -> None:
         socket, self._socket, self._heart = self._socket, None, None
