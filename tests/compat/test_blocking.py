@@ -33,7 +33,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, PluginFixture, candle_key
 from tests.support.simex import QUICK, candle_of, candles
-from tests.support.waiting import guest_threads
+from tests.support.waiting import guest_threads, until
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -208,7 +208,7 @@ def test_the_manager_shares_one_stream_among_all_who_subscribe(portal: BlockingP
         assert len(exchange.journal.connections) == 1
         manager.unregister("simex")
         assert manager.sources == ()
-    assert not guest_threads()
+    portal.call(until, lambda: not guest_threads(), "the guests' threads end")  # a moment after the guests
 
 
 def test_a_subscriber_that_is_too_slow_is_ended_after_its_last_item(portal: BlockingPortal) -> None:
