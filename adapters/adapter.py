@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import attrs
+
 from adapters.closing import Closing
 from adapters.stream import AdapterStream, Driver
 
 if TYPE_CHECKING:
-    from adapters.contract import PluginInfo
+    from adapters.contract import MessageEncoding, PluginInfo
     from adapters.host import PluginHost
     from adapters.keys import StreamKey
     from detectors.report import ModuleReport
@@ -28,14 +30,21 @@ class PluginAdapter:
         host: The plugin and its guests.
         drive: Makes the driver of a stream, in the manner of the plugin's kind.
         farewell: An export to call before a shared guest is given up.
+        message_encoding: What is known by now of how the plugin wants messages, where that is a question.
     """
 
     def __init__(
-        self, host: PluginHost, drive: Callable[[AdapterStream], Driver], *, farewell: str | None = None
+        self,
+        host: PluginHost,
+        drive: Callable[[AdapterStream], Driver],
+        *,
+        farewell: str | None = None,
+        message_encoding: Callable[[], MessageEncoding | None] = lambda: None,
     ) -> None:
         self._host = host
         self._drive = drive
         self._farewell = farewell
+        self._message_encoding = message_encoding
         self._streams: set[AdapterStream] = set()
         self._closing = Closing(self._close, f"close of plugin {host.name}")
 
@@ -46,7 +55,8 @@ class PluginAdapter:
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; see ``contract.StreamAdapter``."""
-        return await self._host.info()
+        info, encoding = await self._host.info(), self._message_encoding()
+        return info if encoding is None else attrs.evolve(info, message_encoding=encoding)
 
     async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:
         """Call an export on the control guest; see ``contract.StreamAdapter``."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Candle",
     "EventKind",
+    "MessageEncoding",
     "PluginInfo",
     "Stream",
     "StreamAdapter",
@@ -64,6 +65,13 @@ class StreamData:
         return read_candle(self.data)
 
 
+class MessageEncoding(enum.StrEnum):
+    """How a legacy plugin of the command dialect wants the messages of its socket."""
+
+    TEXT = "text"
+    BASE64 = "base64"  # their bytes, in base64: since 26 December 2025
+
+
 @attrs.frozen
 class PluginInfo:
     """What a plugin says of itself, merged from ``plugin_info`` and ``meta``; either may be missing.
@@ -77,6 +85,8 @@ class PluginInfo:
         network_targets: The URL patterns it declares; it reaches nothing else.
         problems: Why a part is missing, for example ``("meta: trapped: unreachable",)``.
         discrepancies: Where it contradicts itself or what the module shows, a clause each.
+        message_encoding: How it wants the messages of its socket, as far as is known now: often only since it has been
+            given one. ``None`` while unknown, and for all but legacy plugins of the command dialect.
     """
 
     name: str
@@ -87,6 +97,7 @@ class PluginInfo:
     network_targets: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     discrepancies: tuple[str, ...] = ()
+    message_encoding: MessageEncoding | None = None
 
 
 class StreamState(enum.StrEnum):
@@ -109,6 +120,7 @@ class EventKind(enum.StrEnum):
     RESTART = "restart"  # the guest was replaced by a fresh one
     PLUGIN_ERROR = "plugin-error"  # the plugin failed on one message and the stream goes on
     MEMORY = "memory"  # the guest's memory is managed differently from now on
+    HEARTBEAT = "heartbeat"  # pings are sent in another way than the plugin asked for, or not at all
     LINGERING = "lingering"  # a guest could not be stopped and lives on until it wakes
 
 
@@ -235,7 +247,10 @@ class StreamAdapter(Protocol):
         ...
 
     async def info(self) -> PluginInfo:
-        """What the plugin says of itself; read once, without giving it any network."""
+        """What the plugin says of itself; read once, without giving it any network.
+
+        Its ``message_encoding`` is what is known when this is asked.
+        """
         ...
 
     async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:

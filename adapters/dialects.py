@@ -6,14 +6,16 @@ through ``handle_command`` and a StreamMarker. Everything after that is the same
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from adapters.contract import StreamKey
+from adapters.contract import MessageEncoding, StreamKey
+from adapters.heartbeat import Heartbeat, read_heartbeat
 
-__all__ = ["DIALECTS", "Dialect", "StreamSetup"]
+__all__ = ["DIALECTS", "PARAMETERS", "Dialect", "Parameter", "StreamSetup", "same_parameters"]
 
 
 @attrs.frozen
@@ -27,6 +29,7 @@ class StreamSetup:
         subprotocol: Offered in the handshake, or ``None``.
         initial_messages: Sent after connecting, in this order.
         context: Given back to the plugin with every message; ``None`` if it gave none.
+        heartbeat: What keeps the connection alive.
     """
 
     stream_id: str
@@ -35,6 +38,7 @@ class StreamSetup:
     subprotocol: str | None = None
     initial_messages: tuple[str, ...] = attrs.field(default=(), repr=False)
     context: Any = None
+    heartbeat: Heartbeat = attrs.field(factory=Heartbeat)
 
 
 @attrs.frozen
@@ -46,6 +50,7 @@ class Dialect:
         configure: The export that takes the configuration.
         configure_always: Whether it is called without a configuration too.
         texts_only: Whether configuration values must be texts.
+        encoding: How messages are given to the plugin; ``None``: that depends on its SDK, see ``encoding.py``.
         prepare: The export that prepares a stream.
         connection_event: The export that is told of connection events.
         shutdown: The export called before a guest is given up, or ``None``.
@@ -57,6 +62,7 @@ class Dialect:
     configure: str
     configure_always: bool
     texts_only: bool
+    encoding: MessageEncoding | None
     prepare: str
     connection_event: str
     shutdown: str | None
@@ -84,28 +90,92 @@ def _setup(answer: Mapping[str, Any], stream_id: str) -> StreamSetup:
     return StreamSetup(stream_id, url, headers, subprotocol, tuple(messages), answer.get("streamContext"))
 
 
+def _as_it_is(value: str) -> object:
+    return value
+
+
+def _flag(value: str) -> object:
+    """True or false; anything else stays a text, for the plugin to complain of."""
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+@attrs.frozen
+class Parameter:
+    """Where a parameter of a stream's key stands in a request.
+
+    Attributes:
+        callback: Its place in the callback dialect, from the outermost name to the innermost.
+        command: Its place in the command dialect.
+        read: Makes what stands there of the parameter's text.
+    """
+
+    callback: tuple[str, ...]
+    command: tuple[str, ...]
+    read: Callable[[str], object] = _as_it_is
+
+
+#: The parameters of keys that dialects have a place or a word of their own for; every other keeps its name.
+PARAMETERS: dict[str, Parameter] = {
+    "timeframe": Parameter(callback=("interval",), command=("timeframe",)),
+    "interval": Parameter(callback=("interval",), command=("timeframe",)),
+    "symbol": Parameter(callback=("symbol",), command=("market", "symbol")),  # unless given, the key's identifier
+    "market": Parameter(callback=("market",), command=("market", "market")),
+    "assetType": Parameter(callback=("assetType",), command=("market", "assetType")),
+    "private": Parameter(callback=("private",), command=("private",), read=_flag),
+}
+
+
+def _place(name: str, dialect: str) -> tuple[str, ...]:
+    row = PARAMETERS.get(name)
+    return (name,) if row is None else {"callback": row.callback, "command": row.command}[dialect]
+
+
+def _parameters(key: StreamKey, dialect: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Put a key's parameters into a request, over what stands there. None is lost: each has a place to itself."""
+    for name, value in key.parameters.items():
+        *outer, word = _place(name, dialect)
+        if word != name and word in key.parameters:  # the dialect's own word is given, too, and means itself
+            word = name
+        holder = request
+        for part in outer:
+            holder = holder.setdefault(part, {})
+        holder[word] = PARAMETERS[name].read(value) if name in PARAMETERS else value
+    return request
+
+
+def same_parameters(text: str) -> str:
+    """What to know of the parameters that a plugin speaks of, where a key has more than one word for them.
+
+    Args:
+        text: What the plugin says.
+
+    Returns:
+        A sentence; empty if there is nothing to know.
+    """
+    spoken = set(re.findall(r"[a-z]+", text.lower()))
+    for words in _SYNONYMS:
+        if not spoken.isdisjoint(words):
+            return f"{' and '.join(words)} are the same parameter of a key: {words[0]}=... is enough"
+    return ""
+
+
+_SYNONYMS = tuple(
+    words
+    for place in dict.fromkeys(row.callback for row in PARAMETERS.values())
+    if len(words := tuple(name for name, row in PARAMETERS.items() if row.callback == place)) > 1
+)
+
+
 def _prepare_stream(key: StreamKey, stream_id: str) -> dict[str, Any]:
     """``{"streamId", "streamType", "parameters": {"symbol", "interval", ...}}``."""
-    parameters: dict[str, Any] = dict(key.parameters)
-    timeframe = parameters.pop("timeframe", None)
-    if timeframe is not None:
-        parameters.setdefault("interval", timeframe)
-    parameters["symbol"] = key.identifier
-    parameters["private"] = parameters.get("private") == "true"
+    parameters = _parameters(key, "callback", {"symbol": key.identifier, "private": False})
     return {"streamId": stream_id, "streamType": key.type, "parameters": parameters}
 
 
 def _stream_command(key: StreamKey, _: str) -> dict[str, Any]:
     """``{"name": "<type>Stream", "params": {"market": {"symbol", "assetType"?}, "timeframe"?, ...}}``."""
-    parameters: dict[str, Any] = dict(key.parameters)
-    market = {"symbol": key.identifier}
-    asset_type = parameters.pop("assetType", None)
-    if asset_type is not None:
-        market["assetType"] = asset_type
-    interval = parameters.pop("interval", None)
-    if interval is not None:
-        parameters.setdefault("timeframe", interval)
-    return {"name": f"{key.type}Stream", "params": {"market": market, **parameters}}
+    params = _parameters(key, "command", {"market": {"symbol": key.identifier}})
+    return {"name": f"{key.type}Stream", "params": params}
 
 
 def _marker(answer: Mapping[str, Any], _: str) -> StreamSetup:
@@ -118,7 +188,7 @@ def _marker(answer: Mapping[str, Any], _: str) -> StreamSetup:
     if not isinstance(stream_id, str) or not stream_id:
         msg = "its StreamMarker has no streamID"
         raise ValueError(msg)
-    return _setup(marker, stream_id)
+    return attrs.evolve(_setup(marker, stream_id), heartbeat=read_heartbeat(marker.get("heartbeat")))
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -129,6 +199,7 @@ DIALECTS: dict[str, Dialect] = {
             configure="set_credentials",
             configure_always=False,
             texts_only=True,
+            encoding=MessageEncoding.TEXT,
             prepare="prepare_stream",
             connection_event="stream_connection_event",
             shutdown=None,
@@ -140,6 +211,7 @@ DIALECTS: dict[str, Dialect] = {
             configure="init",
             configure_always=True,
             texts_only=False,
+            encoding=None,
             prepare="handle_command",
             connection_event="handle_connection_event",
             shutdown="shutdown",

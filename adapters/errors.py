@@ -126,10 +126,11 @@ class StreamRejectedError(PluginError):
         reason: The plugin's own words.
     """
 
-    def __init__(self, plugin: str, stream: str, reason: str) -> None:
+    def __init__(self, plugin: str, stream: str, reason: str, *, hint: str = "") -> None:
+        remedy = "Check the key's type, identifier and parameters, and the plugin's configuration"
         super().__init__(
             f"plugin {plugin!r} refused stream {stream}: {reason or 'no reason given'}",
-            remedy="Check the key's type, identifier and parameters, and the plugin's configuration",
+            remedy=f"{remedy}; {hint}" if hint else remedy,
         )
         self.plugin = plugin
         self.stream = stream

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from adapters.adapter import PluginAdapter
 from adapters.dialects import DIALECTS
+from adapters.encoding import Encoder, declared
 from adapters.errors import ConfigurationError, UnsupportedPluginError
 from adapters.host import PluginHost
 from adapters.legacy_stream import LegacyDriver
@@ -53,10 +54,12 @@ def legacy_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adapt
             await host.configure(guest, dialect.configure, config)
 
     def drive(stream: AdapterStream) -> LegacyDriver:
-        return LegacyDriver(host, dialect, stream, f"{stream.key.type}-{next(stream_numbers)}")
+        return LegacyDriver(host, dialect, stream, f"{stream.key.type}-{next(stream_numbers)}", encoder)
 
     host = PluginHost(name, wasm, report, settings, configure)
-    return PluginAdapter(host, drive, farewell=dialect.shutdown)
+    encoder = Encoder(report.sha256, dialect.encoding or settings.message_encoding or declared(report))
+    told = encoder.known if dialect.encoding is None else lambda: None
+    return PluginAdapter(host, drive, farewell=dialect.shutdown, message_encoding=told)
 
 
 ADAPTER = legacy_adapter

@@ -11,10 +11,12 @@ import enum
 import itertools
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 import msgspec
 
-from adapters.contract import EventKind, StreamState
-from adapters.dialects import Dialect, StreamSetup
+from adapters.contract import EventKind, MessageEncoding, StreamState
+from adapters.dialects import Dialect, StreamSetup, same_parameters
+from adapters.encoding import Encoder, Taken, took
 from adapters.errors import (
     GuestStoppedError,
     PluginCallError,
@@ -24,16 +26,18 @@ from adapters.errors import (
     RestartsExhaustedError,
     StreamRejectedError,
 )
+from adapters.heartbeat import Heart
 from adapters.host import LiveGuest, PluginHost
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError, NetworkError
 
 if TYPE_CHECKING:
-    from adapters.net.socket import Socket
+    from adapters.net.gateway import GuardedSocket
 
 __all__ = ["Action", "LegacyDriver"]
 
+_MESSAGE = "handle_stream_message"
 _FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
 _PREPARE_TIMEOUT = 15.0  # seconds
 _MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
@@ -66,18 +70,24 @@ class LegacyDriver:
         dialect: What it speaks.
         stream: What to feed.
         stream_id: The id that is proposed to the plugin.
+        encoder: Gives messages to the plugin as it wants them.
     """
 
-    def __init__(self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str) -> None:
+    def __init__(
+        self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str, encoder: Encoder
+    ) -> None:
         self._host = host
         self._dialect = dialect
         self._stream = stream
         self._proposed_id = stream_id
+        self._encoder = encoder
         self._connections = itertools.count(1)
         self._connection_id = ""
         self._setup: StreamSetup | None = None
         self._guest: LiveGuest | None = None
-        self._socket: Socket | None = None
+        self._socket: GuardedSocket | None = None
+        self._heart: Heart | None = None  # the socket's
+        self._told_of_heartbeat = False
         self._failed_in_a_row = 0
         self._connected_once = False
         self._told_connected = False  # and not told that it is disconnected since
@@ -114,9 +124,9 @@ class LegacyDriver:
             await self._prepare()
             await self._connect()
             try:
-                await self._greet()
+                heart = await self._greet()
                 self._connected_once = True
-                await self._pump()
+                await heart.beat_beside(self._pump(heart))
             except NetworkError as error:
                 if not self._connected_once:
                     raise
@@ -143,11 +153,11 @@ class LegacyDriver:
         try:
             answer = decode_object(await self._guest.guest.call(export, request, timeout=_PREPARE_TIMEOUT))
         except PluginCallError as error:
-            raise StreamRejectedError(name, str(key), error.reason) from error
+            raise self._rejected(error.reason) from error
         except ValueError as error:
             raise PluginProtocolError(name, export, str(error)) from error
         if answer.get("success") is False or answer.get("result") is False:
-            raise StreamRejectedError(name, str(key), self._host.redact(str(answer.get("error") or "")))
+            raise self._rejected(self._host.redact(str(answer.get("error") or "")))
         try:
             self._setup = self._dialect.setup(answer, self._proposed_id)
         except ValueError as error:
@@ -168,35 +178,52 @@ class LegacyDriver:
         self._told_connected = True
         await self._tell_plugin("connected")
 
-    async def _greet(self) -> None:
+    async def _greet(self) -> Heart:
         assert self._socket is not None and self._setup is not None  # noqa: S101, PT018 - _connect has set both
+        heart = self._heart = Heart(self._setup.heartbeat, self._socket)
         for message in self._setup.initial_messages:
-            await self._socket.send(message)
+            await heart.send(message)
+        if not self._told_of_heartbeat:
+            self._told_of_heartbeat = True
+            for change in filter(None, (*self._setup.heartbeat.changes, heart.problem)):
+                self._stream.tell(EventKind.HEARTBEAT, change)
+        return heart
 
-    async def _pump(self) -> NoReturn:
-        assert self._socket is not None  # noqa: S101 - _connect has set it
+    async def _pump(self, heart: Heart) -> NoReturn:
         while True:
-            message = await self._socket.receive()
+            message = await heart.receive()
             received_at = self._stream.clock()
-            try:
-                text = message if isinstance(message, str) else message.decode()
-            except UnicodeDecodeError:
-                self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
-                continue
-            await self._push(text, received_at)
+            with contextlib.suppress(UnicodeDecodeError):
+                message = message if isinstance(message, str) else message.decode()
+            if isinstance(message, bytes) or not await heart.takes(message):
+                await self._push(message, received_at)
 
-    async def _push(self, text: str, received_at: int) -> None:
-        request = {"message": text, "messageType": "data"}
-        if self._setup is not None and self._setup.context is not None:
-            request["streamContext"] = self._setup.context
-        answer = await self._ask("handle_stream_message", request, _MESSAGE_TIMEOUT)
+    async def _push(self, message: str | bytes, received_at: int) -> None:
+        reply = await self._encoder.deliver(message, self._give)
+        if reply is None:
+            self._tell_unreadable()
+            return
+        answer = self._obey(_MESSAGE, reply)
         if answer is None:
             return
         if answer.action == Action.DATA:
             data_type = answer.data_type or self._stream.key.type
             await self._stream.offer_here(self._stream.key, received_at, data_type, bytes(answer.data))
-        elif answer.action == Action.SEND and self._socket is not None:
-            await self._socket.send(answer.send_message)
+        elif answer.action == Action.SEND and self._heart is not None:
+            await self._heart.send(answer.send_message)
+
+    async def _give(self, message: str) -> _Reply:
+        request = {"message": message, "messageType": "data"}
+        if self._setup is not None and self._setup.context is not None:
+            request["streamContext"] = self._setup.context
+        return await self._ask(_MESSAGE, request, _MESSAGE_TIMEOUT)
+
+    def _tell_unreadable(self) -> None:
+        if self._encoder.known() == MessageEncoding.TEXT:
+            self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
+        else:
+            problem = "a binary message is no UTF-8 text, and it is not known whether the plugin reads base64"
+            self._stream.tell(EventKind.GAP, problem)
 
     async def _tell_disconnected(self, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
         """Tell the plugin that its connection is gone, once, and only if it has heard that there was one."""
@@ -209,19 +236,11 @@ class LegacyDriver:
         export = self._dialect.connection_event
         if self._guest is None or not self._guest.guest.usable or not self._host.report.has_export(export):
             return
-        await self._ask(export, {"eventType": event, **({"error": problem} if problem else {})}, timeout)
+        request = {"eventType": event, **({"error": problem} if problem else {})}
+        self._obey(export, await self._ask(export, request, timeout))
 
-    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Answer | None:
-        """Call the shared guest and obey what it says of the connection.
-
-        Returns:
-            Its answer; ``None`` if it failed on this one message or event, which has been told.
-
-        Raises:
-            _Reconnect: It asked for a new connection.
-            _Close: It ended the stream.
-            StreamRejectedError: It ended the stream with an error.
-        """
+    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Reply:
+        """Call the shared guest; what it answers is not obeyed yet."""
         assert self._guest is not None  # noqa: S101 - _prepare has set it
         stream_id = self._setup.stream_id if self._setup is not None else self._proposed_id
         request = {"streamId": stream_id, "connectionId": self._connection_id, **request}
@@ -232,36 +251,49 @@ class LegacyDriver:
             # Older plugins answer an event with nothing at all.
             answer = _decode_answer(outcome.output) if outcome.output or not outcome.ok else _Answer()
         except msgspec.DecodeError as error:
-            self._failed(export, reason or f"its answer is unusable: {error}")
-            return None
+            return _Reply(_Answer(), reason or f"its answer is unusable: {error}", failed=True)
         if not outcome.ok or answer.success is False:
-            reason = reason or self._host.redact(_as_reason(answer.error))
-            if answer.action == Action.CLOSE:
-                raise StreamRejectedError(self._host.name, str(self._stream.key), reason)
-            if answer.action != Action.RECONNECT:
-                self._failed(export, reason)
-                return None
-        if answer.action == Action.RECONNECT:
-            raise _Reconnect(reason or f"{export} asked for a new connection")
-        if answer.action == Action.CLOSE:
-            raise _Close
+            return _Reply(answer, reason or self._host.redact(_as_reason(answer.error)), failed=True)
         problem = _incomplete(answer)
-        if problem:
-            self._failed(export, problem)
+        return _Reply(answer, problem, failed=bool(problem))
+
+    def _obey(self, export: str, reply: _Reply) -> _Answer | None:
+        """Do what the plugin says of the connection.
+
+        Returns:
+            Its answer; ``None`` if it failed on this one message or event, which has been told.
+
+        Raises:
+            _Reconnect: It asked for a new connection.
+            _Close: It ended the stream.
+            StreamRejectedError: It ended the stream with an error.
+        """
+        action = reply.answer.action
+        if action == Action.RECONNECT:
+            raise _Reconnect(reply.reason or f"{export} asked for a new connection")
+        if action == Action.CLOSE:
+            if reply.failed:
+                raise self._rejected(reply.reason)
+            raise _Close
+        if reply.failed:
+            self._failed(export, reply.reason)
             return None
         self._failed_in_a_row = 0
-        return answer
+        return reply.answer
 
     def _failed(self, export: str, reason: str) -> None:
         """Tell that the plugin failed on one message; raises when it fails on every one."""
         self._stream.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _ERRORS_IN_A_ROW:
-            problem = f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}"
-            raise StreamRejectedError(self._host.name, str(self._stream.key), problem)
+            raise self._rejected(f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}")
+
+    def _rejected(self, reason: str) -> StreamRejectedError:
+        # The plugin uses its dialect's words, which may not be those of the key.
+        return StreamRejectedError(self._host.name, str(self._stream.key), reason, hint=same_parameters(reason))
 
     async def _disconnect(self) -> None:
-        socket, self._socket = self._socket, None
+        socket, self._socket, self._heart = self._socket, None, None
         if socket is not None:
             await socket.close()
 
@@ -285,6 +317,21 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+@attrs.frozen
+class _Reply:
+    """An answer, whether it is a failure, and why; the reason may be empty."""
+
+    answer: _Answer
+    reason: str
+    failed: bool
+
+    @property
+    def taken(self) -> Taken:
+        """For the encoder."""
+        answered = self.answer.action in (Action.DATA, Action.SEND)
+        return took(failed=self.failed, reason=self.reason, answered=answered)
 
 
 def _as_reason(error: object) -> str:

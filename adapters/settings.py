@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import httpx
 
+from adapters.contract import MessageEncoding
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
 from adapters.observe import Observer
@@ -58,6 +59,8 @@ class AdapterSettings:
         buffer: Items that may wait for a stream's consumer before the plugin has to wait.
         memory_budget: Bytes of kernel memory that may remain held in one call before the guest is replaced.
         backoff: How long to wait between attempts to recover.
+        message_encoding: How legacy plugins of the command dialect want the messages of their sockets; ``None``: find
+            out, from the module or by its first messages.
         allow_start_section: Whether a module may run code while it is instantiated. No deadline holds there, and a call
             of a host function from there crashes the process: only for modules that are trusted.
     """
@@ -72,4 +75,5 @@ class AdapterSettings:
     buffer: int = 4_096
     memory_budget: int = 64 * 2**20
     backoff: Backoff = Backoff()
+    message_encoding: MessageEncoding | None = None
     allow_start_section: bool = False

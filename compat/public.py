@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.contract import (
     Candle,
     EventKind,
+    MessageEncoding,
     PluginInfo,
     Stream,
     StreamAdapter,
@@ -32,7 +33,7 @@ from adapters.errors import (
     UnsupportedPluginError,
 )
 from adapters.net.policy import NetworkPolicy
-from adapters.net.socket import Connector, Socket, WebSocketConnector
+from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
@@ -69,12 +70,14 @@ __all__ = [
     "KernelDamagedError",
     "KeyFormatError",
     "ManagerStatus",
+    "MessageEncoding",
     "ModuleReport",
     "NetworkDeniedError",
     "NetworkError",
     "NetworkPolicy",
     "Observer",
     "OutOfMemoryError",
+    "PingingSocket",
     "Plugin",
     "PluginCallError",
     "PluginError",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from adapters import host
+from adapters import encoding, host
+from adapters.encoding import ProvenEncodings
 from adapters.metadata import AnswersCache
 from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
@@ -22,8 +23,9 @@ settings.load_profile("suite")
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What plugins have said of themselves in another test is not known in this one."""
+    """What plugins have said of themselves, or shown, in another test is not known in this one."""
     monkeypatch.setattr(host, "_answers", AnswersCache(256))
+    monkeypatch.setattr(encoding, "_proven", ProvenEncodings(256))
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import httpx
 
 from adapters.errors import ConnectFailedError, ConnectionLostError, without_query
 from adapters.net.policy import NetworkPolicy, is_private
-from adapters.net.socket import Connector, Socket
+from adapters.net.socket import Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "GuardedSocket"]
 
 _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
@@ -61,7 +61,7 @@ class Gateway:
         self._redact = redact
         self._http: httpx.AsyncClient | None = None
 
-    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> GuardedSocket:
         """Open a WebSocket.
 
         Raises:
@@ -78,7 +78,7 @@ class Gateway:
             raise
         except Exception as error:
             raise ConnectFailedError(target, f"the connector raised {type(error).__name__}") from error
-        return _Guarded(target, socket, self._redact)
+        return GuardedSocket(target, socket, self._redact)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request; redirects are answered as they are.
@@ -152,15 +152,21 @@ def _plain(target: str) -> str:
     return f"If the server does not speak TLS, lead there with ws:// instead of wss://: ws://{parts.netloc}"
 
 
-class _Guarded:
-    """A socket of whatever connector: its failures are ours, so that a stream always hears of them."""
+class GuardedSocket:
+    """A socket of whatever connector: its failures are ours, so that a stream always hears of them.
+
+    Attributes:
+        url: Where it leads, after rewriting.
+    """
 
     def __init__(self, url: str, socket: Socket, redact: Callable[[str], str]) -> None:
-        self._url = url
+        self.url = url
         self._socket = socket
+        self._pinging = socket if isinstance(socket, PingingSocket) else None
         self._redact = redact
 
     async def receive(self) -> str | bytes:
+        """See ``Socket``."""
         try:
             return await self._socket.receive()
         except CompatError as error:
@@ -169,6 +175,7 @@ class _Guarded:
             raise self._lost(error) from error
 
     async def send(self, message: str) -> None:
+        """See ``Socket``."""
         try:
             await self._socket.send(message)
         except CompatError as error:
@@ -176,14 +183,30 @@ class _Guarded:
         except Exception as error:
             raise self._lost(error) from error
 
+    @property
+    def can_ping(self) -> bool:
+        """Whether ``ping`` may be called."""
+        return self._pinging is not None
+
+    async def ping(self) -> None:
+        """See ``PingingSocket``."""
+        assert self._pinging is not None  # noqa: S101 - see can_ping
+        try:
+            await self._pinging.ping()
+        except CompatError as error:
+            raise self._redacted(error) from None
+        except Exception as error:
+            raise self._lost(error) from error
+
     async def close(self) -> None:
+        """See ``Socket``."""
         with contextlib.suppress(Exception):  # it is given up in any case
             await self._socket.close()
 
     def _redacted(self, error: CompatError) -> CompatError:
         if isinstance(error, ConnectionLostError) and self._redact(error.problem) != error.problem:
-            return ConnectionLostError(self._url, self._redact(error.problem))
+            return ConnectionLostError(self.url, self._redact(error.problem))
         return error
 
     def _lost(self, error: Exception) -> ConnectionLostError:
-        return ConnectionLostError(self._url, f"its socket raised {type(error).__name__}")
+        return ConnectionLostError(self.url, f"its socket raised {type(error).__name__}")

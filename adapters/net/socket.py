@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 from websockets.asyncio.client import ClientConnection, connect
@@ -25,7 +25,7 @@ from websockets.typing import Subprotocol
 
 from adapters.errors import ConnectFailedError, ConnectionLostError
 
-__all__ = ["Connector", "Socket", "WebSocketConnector"]
+__all__ = ["Connector", "PingingSocket", "Socket", "WebSocketConnector"]
 
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; after that the transport is aborted
 _MAX_MESSAGE = 16 * 2**20  # bytes
@@ -44,6 +44,15 @@ class Socket(Protocol):
 
     async def close(self) -> None:
         """Close it, within about a second whatever the other end does. Never raises."""
+        ...
+
+
+@runtime_checkable
+class PingingSocket(Socket, Protocol):
+    """A socket that can send ping frames: what a connector may return, and need not."""
+
+    async def ping(self) -> None:
+        """Send a ping frame; return when its pong has come. Raises ``ConnectionLostError``. May be cancelled."""
         ...
 
 
@@ -124,6 +133,12 @@ class _WebSocket:
     async def send(self, message: str) -> None:
         try:
             await self._connection.send(message)
+        except ConnectionClosed as error:
+            raise ConnectionLostError(self._url, _closed(error)) from None
+
+    async def ping(self) -> None:
+        try:
+            await (await self._connection.ping())
         except ConnectionClosed as error:
             raise ConnectionLostError(self._url, _closed(error)) from None
 

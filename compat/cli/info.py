@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import click
 
-from adapters.contract import PluginInfo
+from adapters.contract import MessageEncoding, PluginInfo
 from compat.cli.command import Command, Session, tell
 from compat.cli.output import print_reports, wrapped
 from compat.cli.parameters import FILE, format_option
@@ -37,6 +37,9 @@ class _Card:
     report: ModuleReport
     info: PluginInfo
     error: CompatError | None = None
+
+
+_ENCODINGS = {MessageEncoding.TEXT: "as text", MessageEncoding.BASE64: "in base64"}
 
 
 @click.command(cls=Command, short_help="Ask plugins for their name, stream types and addresses.")
@@ -97,6 +100,7 @@ def _to_dict(card: _Card) -> dict[str, Any]:
         "networkTargets": said.network_targets,
         "problems": said.problems,
         "discrepancies": said.discrepancies,
+        "messageEncoding": said.message_encoding,
     }
 
 
@@ -112,6 +116,8 @@ def _describe(card: _Card) -> Iterator[str]:
     yield wrapped(
         "reaches", map(shown, said.network_targets) if said.network_targets else ["nothing: it declares no addresses"]
     )
+    if said.message_encoding is not None:
+        yield wrapped("messages", [_ENCODINGS[said.message_encoding]])
     for problem in said.problems:
         yield f"  {click.style('problem', fg='red', bold=True)}: {shown(problem, 1_000)}"
     for told in said.discrepancies:

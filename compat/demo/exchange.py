@@ -60,8 +60,8 @@ class Exchange:
         history: Candles that a market has when the exchange opens. ``/api/v1/klines`` serves them and those since, in
             either mode; a live stream begins after them, without a gap.
         ping_interval: Seconds between ``{"event": "ping"}``; ``None``: none. WebSocket pings are never sent.
-        pong_deadline: Seconds to answer one with ``{"op": "pong"}`` and its ``ts``; else the connection is closed with
-            1008 "no pong".
+        pong_deadline: Seconds to answer one with a pong and its ``ts`` (see ``wire``); else the connection is closed
+            with 1008 "no pong".
         pad: Gives the size in bytes of the filler of candle ``n``.
         limit: Candles after which a replayed subscription stays silent.
         scenario: What goes wrong, and when.

@@ -1,12 +1,14 @@
 """The texts of the exchange's protocol: what a client may say, and how the exchange says things.
 
 Client to server, JSON: ``{"op": "subscribe" | "unsubscribe", "channel": "kline", "symbol", "interval", "id"?}``,
-``{"op": "ping" | "pong", "ts"}``. Everything the server says has an ``"event"``.
+``{"op": "ping" | "pong", "ts"?}``. Everything the server says has an ``"event"``. Pings and pongs a client may say in
+the server's words, too: ``{"event": "ping" | "pong", "ts"?}``, so that a ping is answered by the same object.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import msgspec
@@ -29,12 +31,22 @@ class Command:
     ts: int | float | str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class _Heartbeat:
+    """A command in the server's words."""
+
+    event: Literal["ping", "pong"]
+    ts: int | float | str | None = None
+
+
 def parse(text: str | bytes) -> Command | None:
     """The command in a text, or ``None`` if there is none."""
-    try:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeError):
         return msgspec.json.decode(text, type=Command)
-    except (msgspec.DecodeError, UnicodeError):
-        return None
+    with contextlib.suppress(msgspec.DecodeError, UnicodeError):
+        heartbeat = msgspec.json.decode(text, type=_Heartbeat)
+        return Command(op=heartbeat.event, ts=heartbeat.ts)
+    return None
 
 
 def encode(**fields: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.contract import StreamKey
-from adapters.dialects import DIALECTS, StreamSetup
+from adapters.dialects import DIALECTS, PARAMETERS, StreamSetup, same_parameters
 from detectors.rules import INTERFACES, PluginKind
 
 CALLBACK, COMMAND = DIALECTS["callback"], DIALECTS["command"]
@@ -36,10 +37,18 @@ def test_a_dialect_names_exports_that_the_detector_knows(name: str) -> None:
         ({}, {"symbol": "BTC", "private": False}),
         ({"timeframe": "1m"}, {"symbol": "BTC", "private": False, "interval": "1m"}),
         ({"interval": "5m"}, {"symbol": "BTC", "private": False, "interval": "5m"}),
-        ({"timeframe": "1m", "interval": "5m"}, {"symbol": "BTC", "private": False, "interval": "5m"}),
+        (
+            {"timeframe": "1m", "interval": "5m"},
+            {"symbol": "BTC", "private": False, "interval": "5m", "timeframe": "1m"},
+        ),
         ({"private": "true"}, {"symbol": "BTC", "private": True}),
-        ({"private": "false"}, {"symbol": "BTC", "private": False}),
-        ({"symbol": "other", "depth": "5"}, {"symbol": "BTC", "private": False, "depth": "5"}),
+        ({"private": "False"}, {"symbol": "BTC", "private": False}),
+        ({"private": "perhaps"}, {"symbol": "BTC", "private": "perhaps"}),
+        ({"symbol": "other", "depth": "5"}, {"symbol": "other", "private": False, "depth": "5"}),
+        (
+            {"market": "perp", "assetType": "spot"},
+            {"symbol": "BTC", "private": False, "market": "perp", "assetType": "spot"},
+        ),
     ],
 )
 def test_the_callback_dialect_prepares_with_symbol_and_interval(
@@ -55,7 +64,10 @@ def test_the_callback_dialect_prepares_with_symbol_and_interval(
         ({}, {"market": {"symbol": "BTC"}}),
         ({"timeframe": "1m"}, {"market": {"symbol": "BTC"}, "timeframe": "1m"}),
         ({"interval": "1m"}, {"market": {"symbol": "BTC"}, "timeframe": "1m"}),
-        ({"interval": "1m", "timeframe": "5m"}, {"market": {"symbol": "BTC"}, "timeframe": "5m"}),
+        ({"interval": "1m", "timeframe": "5m"}, {"market": {"symbol": "BTC"}, "timeframe": "5m", "interval": "1m"}),
+        ({"symbol": "other"}, {"market": {"symbol": "other"}}),
+        ({"market": "perp"}, {"market": {"symbol": "BTC", "market": "perp"}}),
+        ({"private": "true"}, {"market": {"symbol": "BTC"}, "private": True}),
         ({"assetType": "spot", "depth": "5"}, {"market": {"symbol": "BTC", "assetType": "spot"}, "depth": "5"}),
     ],
 )
@@ -64,6 +76,49 @@ def test_the_command_dialect_commands_with_market_and_timeframe(
 ) -> None:
     key = StreamKey("ohlcv", "x", "BTC", parameters)
     assert COMMAND.request(key, "ignored") == {"name": "ohlcvStream", "params": asked}
+
+
+NAMES = st.sampled_from([*PARAMETERS, "depth", "streamId", "params"]) | st.text(
+    st.characters(codec="utf-8"), min_size=1
+)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(st.sets(NAMES), st.sampled_from(["true", "false"]))
+def test_no_parameter_of_a_key_is_lost(name: str, names: set[str], private: str) -> None:
+    parameters = {each: f"value {number}" for number, each in enumerate(sorted(names))}
+    if "private" in parameters:
+        parameters["private"] = private
+    request = DIALECTS[name].request(StreamKey("ohlcv", "x", "BTC", parameters), "s-1")
+    found = list(leaves(request["parameters" if name == "callback" else "params"]))
+    for each, value in parameters.items():
+        assert found.count(value if each != "private" else private == "true") == 1, each
+    if "symbol" not in parameters:
+        assert found.count("BTC") == 1
+
+
+def leaves(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from leaves(inner)
+    else:
+        yield value
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("parameter interval is missing", True),
+        ("Timeframe: required", True),
+        ("unknown_interval: no interval 7m", True),
+        ("the intervals between us", False),
+        ("no such market", False),
+        ("", False),
+    ],
+)
+def test_a_plugin_that_speaks_of_one_word_is_explained_by_the_other(said: str, told: bool) -> None:
+    sentence = "timeframe and interval are the same parameter of a key: timeframe=... is enough"
+    assert same_parameters(said) == (sentence if told else "")
 
 
 def test_a_full_answer_of_the_callback_dialect_is_read() -> None:

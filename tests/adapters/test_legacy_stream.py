@@ -20,6 +20,7 @@ from compat import (
     PluginTimeoutError,
     PluginTrapError,
     RestartsExhaustedError,
+    StreamKey,
     StreamRejectedError,
     StreamState,
 )
@@ -450,6 +451,19 @@ async def test_a_stream_may_be_refused(dialect: str, answer: Answer) -> None:
         assert caught.value.reason == "no such market"
         assert stream.state is StreamState.FAILED
     assert connector.asked == 0
+
+
+async def test_a_parameter_that_the_plugin_misses_by_its_own_word_is_told_by_the_keys(dialect: str) -> None:
+    id_, word = {"callback": ("legacy-callback", "interval"), "command": ("legacy-command", "timeframe")}[dialect]
+    fixture = next(fixture for fixture in FIXTURES if fixture.id == id_)
+    async with (
+        Exchange() as exchange,
+        open_against(fixture, exchange) as plugin,
+        plugin.stream(StreamKey("ohlcv", "simex", "BTC-USDT")) as stream,
+    ):
+        with pytest.raises(StreamRejectedError, match=f"{word} is missing") as caught:
+            await drain(stream, 1)
+    assert "timeframe and interval are the same" in caught.value.remedy
 
 
 def marker(**fields: Any) -> dict[str, Any]:

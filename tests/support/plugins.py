@@ -61,6 +61,15 @@ FIXTURES: tuple[PluginFixture, ...] = (
         stream_types=(),
     ),
     PluginFixture(
+        "legacy-command-base64",
+        _FIXTURES / "legacy-command-base64" / "plugin.wasm",
+        PluginKind.LEGACY,
+        "SimEx",
+        credential="apiKey",
+        sends_credential=True,
+        stream_types=(),
+    ),
+    PluginFixture(
         "legacy-assemblyscript",
         _ROOT / "fixtures" / "assemblyscript" / "legacy-callback" / "plugin.wasm",
         PluginKind.LEGACY,

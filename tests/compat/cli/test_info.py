@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import wasmtime
 
-from compat import inspect
+from adapters import encoding
+from compat import MessageEncoding, inspect
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, wat
 
 if TYPE_CHECKING:
@@ -59,7 +60,17 @@ def test_the_same_for_machines(command: Command, style: str) -> None:
         "networkTargets": TARGETS,
         "problems": [],
         "discrepancies": [],
+        "messageEncoding": None,
     }
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("text", "as text"), ("base64", "in base64")])
+def test_how_a_plugin_wants_its_messages_is_told_when_it_is_known(command: Command, wanted: str, told: str) -> None:
+    path = next(fixture.path for fixture in FIXTURES if fixture.id == "legacy-command")
+    assert b"messages" not in command("info", path).out
+    encoding._proven.put(inspect(path).sha256, MessageEncoding(wanted))
+    assert f"\n  messages {told}\n" in command("info", path).out.decode()
+    assert json.loads(command("info", path, "--format", "json").out)["plugins"][0]["messageEncoding"] == wanted
 
 
 def test_a_plugin_that_fails_at_it_is_a_problem_and_the_others_are_told_all_the_same(

@@ -32,6 +32,7 @@ DIALECTS = {
     "legacy-assemblyscript": ", callback dialect",
     "legacy-callback": ", callback dialect",
     "legacy-command": ", command dialect",
+    "legacy-command-base64": ", command dialect",
 }
 
 

@@ -18,7 +18,16 @@ def test_a_command_is_parsed() -> None:
     assert wire.parse(text) == Command(op="subscribe", channel="kline", symbol="BTC-USDT", interval="1m", id=1)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b'{"op":1}', b'{"op":"ping","id":[]}', b"\xff\xfe"])
+@pytest.mark.parametrize("word", ["ping", "pong"])
+def test_a_heartbeat_may_be_said_in_the_servers_words(word: str) -> None:
+    assert wire.parse(json.dumps({"event": word, "ts": 7})) == wire.parse(json.dumps({"op": word, "ts": 7}))
+    assert wire.parse(json.dumps({"event": word})) == Command(op=word)
+
+
+NO_COMMANDS = [b"", b"{", b"[]", b"{}", b'{"op":1}', b'{"op":"ping","id":[]}', b"\xff\xfe", b'{"event":"kline"}']
+
+
+@pytest.mark.parametrize("text", NO_COMMANDS)
 def test_what_is_no_command_is_none(text: bytes) -> None:
     assert wire.parse(text) is None
 
