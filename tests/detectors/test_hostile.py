@@ -57,8 +57,6 @@ LARGE = {
 }
 MEASURE = """
 import resource, sys, time
-from detectors.report import inspect
-from tests.detectors.encoding import leb, section
 from tests.support.timing import measured
 from tests.support.timing import measured
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
