@@ -57,8 +57,7 @@ LARGE = {
 }
 MEASURE = """
 import resource, sys, time
-from tests.support.timing import measured
-from tests.support.timing import measured
+from detectors.report import inspect
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 report = inspect(sys.argv[1])
 took = time.process_time()
