@@ -227,7 +227,7 @@ def test_truncated_build_information_tells_no_sdk(contents: bytes) -> None:
 
 
 def test_the_sdk_of_rust_is_read_from_a_path_of_its_sources() -> None:
-    path = b"/root/.cargo/registry/src/index.crates.io-6f17d22bba15001f/extism-pdk-1.4.1/src/lib.rs"
+    path = b"/home/author/.cargo/registry/src/index-6f17d22bba15001f/extism-pdk-1.4.1/src/lib.rs"
     assert _of(("rustc", "1.88.0"), data=path) == Toolchain("Rust", "1.88.0", (Sdk(RUST_PDK, "1.4.1"),))
     assert _of(("rustc", "1.88.0"), data=b"/extism-pdk-derive-1.4.1/") == Toolchain("Rust", "1.88.0")
     assert _of(("clang", "18.1.2"), data=path) == Toolchain("C/C++", "18.1.2")
