@@ -23,12 +23,12 @@ def inspect_many(
 
     Args:
         paths: The files, any number of them.
-        workers: How many to inspect at the same time; as many as there are cores by default.
+        workers: How many to inspect at the same time; one more than there are cores by default.
 
     Yields:
         For each path, in their order, its report, or the error with which it could not be read.
     """
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or len(os.sched_getaffinity(0)) + 1  # while one holds Python's lock, the others validate
     remaining = iter(paths)
     first = list(itertools.islice(remaining, 2))
     if len(first) < 2:  # which needs no threads, and can be interrupted at once
