@@ -14,8 +14,6 @@ import base64
 import binascii
 import enum
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -23,11 +21,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import attrs
 
 from adapters.contract import MessageEncoding
+from adapters.recent import Recent
 
 if TYPE_CHECKING:
     from detectors.report import ModuleReport
 
-__all__ = ["AFTER_BASE64", "AFTER_TEXT", "Encoder", "ProvenEncodings", "Taken", "Verdict", "declared", "took"]
+__all__ = ["AFTER_BASE64", "AFTER_TEXT", "Encoder", "Taken", "Verdict", "declared", "took"]
 
 _SDK = "github.com/plusev-terminal/go-plugin-common"
 _CHANGED = datetime(2025, 12, 26, tzinfo=UTC).date()
@@ -132,32 +131,7 @@ def declared(report: ModuleReport) -> MessageEncoding | None:
     return MessageEncoding.TEXT if built < _CHANGED else MessageEncoding.BASE64
 
 
-class ProvenEncodings:
-    """What was proven of modules, by their digests; the latest few. May be used by several threads."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, MessageEncoding] = OrderedDict()
-
-    def get(self, sha256: str) -> MessageEncoding | None:
-        """Return what the module wants, or None."""
-        with self._lock:
-            found = self._kept.get(sha256)
-            if found is not None:
-                self._kept.move_to_end(sha256)
-            return found
-
-    def put(self, sha256: str, encoding: MessageEncoding) -> None:
-        """Keep what the module wants."""
-        with self._lock:
-            self._kept[sha256] = encoding
-            self._kept.move_to_end(sha256)
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
-
-
-_proven = ProvenEncodings(256)  # of this process: a module wants the same whoever runs it
+_proven = Recent[MessageEncoding](256)  # of this process: a module wants the same whoever runs it
 
 
 class Reply(Protocol):

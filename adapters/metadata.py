@@ -8,8 +8,6 @@ module shows: a plugin that declares what it cannot do, or does what it does not
 from __future__ import annotations
 
 import itertools
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ import msgspec
 
 from adapters.contract import PluginInfo
 from adapters.net.policy import pattern_fault
+from adapters.recent import Recent
 from detectors.report import ModuleReport
 from detectors.rules import INTERFACES
 from detectors.wording import listed, neither, shown
@@ -52,33 +51,16 @@ class Answers:
     called: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
 
 
-class AnswersCache:
-    """Answers by the digest of the module that gave them; the latest few. May be used by several threads.
+class AnswersCache(Recent[Answers]):
+    """Answers by the digest of the module that gave them.
 
     Only answers without problems are kept, and no huge ones: a plugin that hung once may answer the next time.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Answers] = OrderedDict()
-
-    def get(self, sha256: str) -> Answers | None:
-        """Return what the module answered, or None."""
-        with self._lock:
-            found = self._kept.get(sha256)
-            if found is not None:
-                self._kept.move_to_end(sha256)
-            return found
-
-    def put(self, sha256: str, answers: Answers) -> None:
+    def put(self, sha256: str, value: Answers) -> None:
         """Keep what the module answered, if nothing went wrong."""
-        if answers.problems or not sha256 or len(msgspec.json.encode(answers)) > _LARGEST_KEPT:
-            return
-        with self._lock:
-            self._kept[sha256] = answers
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+        if not value.problems and sha256 and len(msgspec.json.encode(value)) <= _LARGEST_KEPT:
+            super().put(sha256, value)
 
 
 def merge_info(name: str, answers: Answers, report: ModuleReport) -> PluginInfo:

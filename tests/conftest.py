@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from adapters import encoding, host
-from adapters.encoding import ProvenEncodings
+from adapters.contract import MessageEncoding
 from adapters.metadata import AnswersCache
+from adapters.recent import Recent
 from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
 
@@ -25,7 +26,7 @@ settings.load_profile("suite")
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What plugins have said of themselves, or shown, in another test is not known in this one."""
     monkeypatch.setattr(host, "_answers", AnswersCache(256))
-    monkeypatch.setattr(encoding, "_proven", ProvenEncodings(256))
+    monkeypatch.setattr(encoding, "_proven", Recent[MessageEncoding](256))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-import threading
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import encoding
-from adapters.encoding import AFTER_BASE64, AFTER_TEXT, Encoder, ProvenEncodings, Taken, declared, took
+from adapters.encoding import AFTER_BASE64, AFTER_TEXT, Encoder, Taken, declared, took
 from adapters.legacy import legacy_adapter
 from compat import AdapterSettings, Crossing, EventKind, MessageEncoding, NetworkPolicy, inspect
 from compat.demo.exchange import Exchange
@@ -133,35 +132,6 @@ def test_what_can_be_read_as_base64_is_known(text: str, either: bool) -> None:
 
 
 # The memory
-
-
-def test_what_is_proven_is_remembered_for_the_latest_modules() -> None:
-    memory = ProvenEncodings(2)
-    memory.put("a", TEXT)
-    memory.put("b", BASE64)
-    assert memory.get("a") is TEXT
-    memory.put("c", TEXT)
-    assert [memory.get(sha256) for sha256 in "abc"] == [TEXT, None, TEXT]
-
-
-def test_the_memory_may_be_used_by_several_threads() -> None:
-    memory, failures = ProvenEncodings(8), list[BaseException]()
-
-    def work(seed: int) -> None:
-        try:
-            for n in range(2_000):
-                memory.put(str((n * seed) % 32), BASE64)
-                assert memory.get(str(n % 32)) in (BASE64, None)
-        except BaseException as error:  # noqa: BLE001 - told by the main thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 3, 5, 7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(memory._kept) == 8
 
 
 _numbers = itertools.count()  # no two examples are about the same module
