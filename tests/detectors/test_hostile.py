@@ -33,7 +33,7 @@ def test_a_thousand_damaged_modules_have_a_report_each_soon() -> None:
     assert {"truncated", "invalid-module", "not-wasm", "no-interface"} < slugs
 
 
-@pytest.mark.parametrize("mutation", set(MUTATIONS), ids=lambda mutation: mutation.__name__)
+@pytest.mark.parametrize("mutation", dict.fromkeys(MUTATIONS), ids=lambda mutation: mutation.__name__)
 def test_each_mutation_is_reproducible_and_changes_most_modules(mutation: object) -> None:
     import random  # noqa: PLC0415 - the only test that needs it
 
