@@ -62,13 +62,16 @@ class PluginAdapter:
         """Call an export on the control guest; see ``contract.StreamAdapter``."""
         return await self._host.call(export, data, timeout)
 
-    def stream(self, key: StreamKey) -> AdapterStream:
-        """A stream of this plugin, not yet started."""
+    def stream(self, key: StreamKey, *, idle_limit: float | None = None) -> AdapterStream:
+        """A stream of this plugin, not yet started; see ``contract.StreamAdapter``."""
         settings = self._host.settings
+        if idle_limit is not None:
+            settings = attrs.evolve(settings, idle_limit=idle_limit)
         stream = AdapterStream(
             key,
             self._drive,
             capacity=settings.buffer,
+            idle_limit=settings.idle_limit,
             clock=settings.clock,
             logger=self._host.logger,
             redact=self._host.redact,

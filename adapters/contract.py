@@ -272,8 +272,13 @@ class StreamAdapter(Protocol):
         """
         ...
 
-    def stream(self, key: StreamKey) -> Stream:
-        """A stream of this plugin, not yet started: enter it to start it."""
+    def stream(self, key: StreamKey, *, idle_limit: float | None = None) -> Stream:
+        """A stream of this plugin, not yet started: enter it to start it.
+
+        Args:
+            key: What to stream.
+            idle_limit: Seconds without an item after which it starts anew; ``None``: as the settings say.
+        """
         ...
 
     async def aclose(self) -> None:

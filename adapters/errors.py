@@ -18,11 +18,13 @@ __all__ = [
     "GuestStoppedError",
     "KeyFormatError",
     "NetworkDeniedError",
+    "OutageError",
     "PluginCallError",
     "PluginProtocolError",
     "PluginTimeoutError",
     "PluginTrapError",
     "RestartsExhaustedError",
+    "StreamIdleError",
     "StreamRejectedError",
     "StreamUsageError",
     "UnknownExportError",
@@ -138,20 +140,47 @@ class StreamRejectedError(PluginError):
 
 
 class RestartsExhaustedError(PluginError):
-    """A stream failed again and again without data in between.
+    """A stream failed again and again by the plugin's fault, without being healthy in between.
 
     Attributes:
         plugin: The plugin's name.
         stream: The text form of the stream's key.
-        reasons: Why each attempt ended, oldest first.
+        reasons: Why its attempts ended, oldest first; the latest 50 at most.
+        failures: How many there were.
     """
 
-    def __init__(self, plugin: str, stream: str, reasons: tuple[str, ...]) -> None:
-        last = reasons[-1] if reasons else "unknown"
-        super().__init__(f"plugin {plugin!r}: stream {stream} failed {len(reasons)} times in a row, last: {last}")
+    def __init__(self, plugin: str, stream: str, reasons: tuple[str, ...], failures: int | None = None) -> None:
         self.plugin = plugin
         self.stream = stream
         self.reasons = reasons
+        self.failures = len(reasons) if failures is None else failures
+        super().__init__(_history(self))
+
+
+class OutageError(NetworkError):
+    """A stream could not be brought back for too long, by the network's or the exchange's fault.
+
+    Attributes:
+        plugin: The plugin's name.
+        stream: The text form of the stream's key.
+        reasons: Why its attempts ended, oldest first; the latest 50 at most.
+        failures: How many there were.
+    """
+
+    def __init__(self, plugin: str, stream: str, reasons: tuple[str, ...], failures: int | None = None) -> None:
+        self.plugin = plugin
+        self.stream = stream
+        self.reasons = reasons
+        self.failures = len(reasons) if failures is None else failures
+        super().__init__(_history(self), remedy="Open it again when the exchange is back; Backoff says how long to try")
+
+
+def _history(error: RestartsExhaustedError | OutageError) -> str:
+    last = error.reasons[-1] if error.reasons else "unknown"
+    times = f"{error.failures} time{'s'[: error.failures != 1]}"
+    return (
+        f"plugin {error.plugin!r}: stream {error.stream} failed {times} without being healthy in between, last: {last}"
+    )
 
 
 class GuestStoppedError(PluginError):
@@ -174,12 +203,18 @@ class ConnectFailedError(NetworkError):
     Attributes:
         url: The address without its query, which may hold a token.
         problem: What went wrong.
+        status: The HTTP status of the refused handshake; ``None`` if it did not come that far.
+        retry_after: Seconds after which the server wants to be asked again; ``None`` if it said nothing of that.
     """
 
-    def __init__(self, url: str, problem: str, *, remedy: str = "") -> None:
+    def __init__(
+        self, url: str, problem: str, *, remedy: str = "", status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(f"could not connect to {without_query(url)}: {problem}", remedy=remedy)
         self.url = without_query(url)
         self.problem = problem
+        self.status = status
+        self.retry_after = retry_after
 
 
 class ConnectionLostError(NetworkError):
@@ -194,6 +229,20 @@ class ConnectionLostError(NetworkError):
         super().__init__(f"the connection to {without_query(url)} was lost: {problem}")
         self.url = without_query(url)
         self.problem = problem
+
+
+class StreamIdleError(NetworkError):
+    """No item came for longer than the stream's idle limit, although its connection stands.
+
+    Attributes:
+        stream: The text form of the stream's key.
+        limit: The limit, in seconds.
+    """
+
+    def __init__(self, stream: str, limit: float) -> None:
+        super().__init__(f"stream {stream} is stale: no item came for {limit:g} s, its idle limit")
+        self.stream = stream
+        self.limit = limit
 
 
 def without_query(url: str) -> str:

@@ -9,23 +9,20 @@ publishes, which failure leads to a new attempt, and how a guest is stopped.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from adapters.adapter import PluginAdapter
 from adapters.contract import EventKind, StreamState
-from adapters.errors import (
-    ConnectionLostError,
-    PluginCallError,
-    PluginTrapError,
-    RestartsExhaustedError,
-    StreamRejectedError,
-)
+from adapters.errors import PluginCallError, PluginProtocolError, PluginTrapError, StreamRejectedError
 from adapters.guest_stream import GuestStream
 from adapters.handover import Handover
 from adapters.host import PluginHost
+from adapters.idle import IdleWatch
 from adapters.publisher import Gate
+from adapters.recovery import Recovery
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError, NetworkError, PluginError
@@ -38,7 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTER", "GenericDriver", "generic_adapter"]
 
 _LOOK_EVERY = 0.1  # seconds between two looks at a running guest
-_DEAD_ANSWERS = 20  # answers about dead connections, each after 50 ms or more, until a guest counts as stuck
+# When a guest counts as stuck on connections that are dead, from when it has been told of it:
+_DEAD_ANSWERS = 20  # answers, each after 50 ms or more, without an attempt to open another
+_ASKING_AFTER = 10.0  # seconds, if it has asked for one of them again
+_LOST_AFTER = 30.0  # seconds, whatever it does: it may be backing off
 
 
 def generic_adapter(name: str, wasm: bytes, report: ModuleReport, settings: AdapterSettings) -> PluginAdapter:
@@ -75,36 +75,32 @@ class GenericDriver:
         self._host = host
         self._stream = stream
         self._lives: list[GuestStream] = []
+        self._recovery = Recovery(host.name, stream, host.settings.backoff)
+        self._connected_once = False
+        self._stood = 0.0  # seconds for which the latest connection of this attempt was open
 
     async def run(self) -> None:
         """Produce until the plugin ends the stream; see ``stream.Driver``."""
-        reasons: list[str] = []
         while True:
-            before = self._stream.stats.received
+            self._stood = 0.0
             try:
                 await self._attempt()
             except StaleBlockError as error:
                 self._host.reclaim = False
                 self._stream.tell(EventKind.MEMORY, f"{error}; from now on nothing is freed for this plugin")
-                self._told_restart(str(error))
-                continue
+                self._tell_replaced(error)
             except (PluginError, NetworkError) as error:
-                if not self._stream.stats.received:
+                if not self._recovery.tolerates(error, connected=self._connected_once):
                     self._raise_first_failure(error)
-                if self._stream.stats.received > before:
-                    reasons.clear()
-                reasons.append(str(error))
-                if len(reasons) > self._host.settings.backoff.attempts:
-                    raise RestartsExhaustedError(self._host.name, str(self._stream.key), tuple(reasons)) from error
-                self._stream.enter_state(StreamState.RECOVERING, str(error))
-                self._told_restart(str(error))
-                await asyncio.sleep(self._host.settings.backoff.wait_after(len(reasons)))
+                wait = self._recovery.after(error, stood=self._stood)
+                self._tell_replaced(error)
+                await asyncio.sleep(wait)
             else:
                 return
 
-    def _told_restart(self, reason: str) -> None:
-        self._stream.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
-        self._stream.tell(EventKind.GAP, "items may be missing: the guest was replaced")
+    def _tell_replaced(self, error: CompatError) -> None:
+        self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
+        self._recovery.tell_gap("the guest was replaced")
 
     def _raise_first_failure(self, error: CompatError) -> NoReturn:
         """A stream never began, and there is no retry: a refusal in the plugin's words is a rejection."""
@@ -126,23 +122,30 @@ class GenericDriver:
     async def _begin(self, gate: Gate) -> GuestStream:
         life = GuestStream(self._host, self._stream, gate)
         self._lives.append(life)
-        await life.begin()
+        try:
+            await life.begin()
+        except BaseException:
+            self._lives.remove(life)
+            raise
         return life
 
     async def _end(self, life: GuestStream) -> None:
         await life.aclose()
+        self._connected_once = self._connected_once or life.network.opened > 0
+        self._stood = life.network.stood
         self._lives.remove(life)
 
     async def _watch(self, life: GuestStream) -> GuestStream | None:
         """Wait until the guest has ended (``None``; raises what broke it) or has been replaced (the successor)."""
-        ending = life.ending
+        ending, idle = life.ending, IdleWatch(self._stream)
         try:
             while True:
                 await asyncio.wait([ending], timeout=_LOOK_EVERY)
                 if ending.done():
                     await self._judge(life)
                     return None
-                self._raise_if_stuck(life)
+                self._look_at_the_connection(life)
+                idle.look()
                 if life.over_budget:
                     successor = await self._replace(life)
                     if successor is not None:
@@ -159,11 +162,18 @@ class GenericDriver:
                 raise life.network.lost from error
             raise
 
-    def _raise_if_stuck(self, life: GuestStream) -> None:
-        """A guest that keeps asking for a dead connection will not find out by itself that it should connect anew."""
+    def _look_at_the_connection(self, life: GuestStream) -> None:
+        """Tell of a connection that is lost; raise if the guest will not find out that it should connect anew."""
         network = life.network
-        if network.alive == 0 and network.failures >= _DEAD_ANSWERS:
-            raise network.lost or ConnectionLostError("", "the plugin keeps using a closed connection")
+        if network.alive or network.dead_since is None:
+            return
+        closed = PluginProtocolError(self._host.name, "start_stream", "it keeps using a connection that it has closed")
+        lost = network.lost or closed
+        dead = time.monotonic() - network.dead_since
+        asks_again = network.failures > 1 and dead > _ASKING_AFTER
+        if asks_again or network.failures >= _DEAD_ANSWERS or dead > _LOST_AFTER:
+            raise lost
+        self._stream.enter_state(StreamState.RECOVERING, str(lost))
 
     async def _replace(self, life: GuestStream) -> GuestStream | None:
         """Put a fresh guest in the place of one whose kernel memory is past its budget."""

@@ -193,13 +193,15 @@ class Heart:
             await self.send(answer)
         return answer is not None
 
-    async def beat_beside(self, work: Coroutine[Any, Any, NoReturn]) -> NoReturn:
-        """Send pings while the work goes on, and no longer. Raises what ended the work.
+    async def beat_beside(
+        self, work: Coroutine[Any, Any, NoReturn], *watches: Coroutine[Any, Any, NoReturn]
+    ) -> NoReturn:
+        """Send pings while the work goes on, and no longer. Raises what ended the work, or one of the watches.
 
         Raises:
             ConnectionLostError: The work waited for a message, and what came was neither that nor a pong.
         """
-        beats = list(self._beats())
+        beats = [*self._beats(), *watches]
         if not beats:
             await work
         async with _ending_together(work, *beats) as tasks:

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -119,7 +120,9 @@ class PluginHost:
         self._configure = configure
         self._info: asyncio.Task[PluginInfo] | None = None
         self._shared: dict[str, LiveGuest] = {}
-        self._shared_lock = asyncio.Lock()
+        self._shared_locks: defaultdict[str, asyncio.Lock] = defaultdict(
+            asyncio.Lock
+        )  # a slow start delays its own role
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; read once."""
@@ -189,6 +192,7 @@ class PluginHost:
             info.network_targets,
             self.settings.connector,
             self.settings.http,
+            pacing=self.settings.pacing,
             redact=self.redact,
         )
         network = GuestNetwork(
@@ -269,7 +273,7 @@ class PluginHost:
 
     async def shared(self, role: str) -> LiveGuest:
         """The guest that everyone who names the same role shares; a new one if the last was discarded."""
-        async with self._shared_lock:
+        async with self._shared_locks[role]:
             live = self._shared.get(role)
             if live is None or not live.guest.usable:
                 if live is not None:
@@ -306,12 +310,15 @@ class PluginHost:
         if self._info is not None:
             self._info.cancel()
             await asyncio.wait([self._info])
-        async with self._shared_lock:
-            lives = list(self._shared.values())
-            self._shared.clear()
-            await asyncio.gather(*(self._part(live, farewell, timeout) for live in lives))
+        await asyncio.gather(*(self._part(role, farewell, timeout) for role in tuple(self._shared_locks)))
 
-    async def _part(self, live: LiveGuest, farewell: str | None, timeout: float) -> None:
+    async def _part(self, role: str, farewell: str | None, timeout: float) -> None:
+        async with self._shared_locks[role]:  # it may be starting
+            live = self._shared.pop(role, None)
+            if live is not None:
+                await self._take_leave(live, farewell, timeout)
+
+    async def _take_leave(self, live: LiveGuest, farewell: str | None, timeout: float) -> None:
         if farewell is not None and self.report.has_export(farewell) and live.guest.usable:
             with contextlib.suppress(PluginError, TimeoutError):  # it is given up in any case
                 async with asyncio.timeout(timeout):  # it may have to wait for a call before it

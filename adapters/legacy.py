@@ -1,8 +1,8 @@
 """The adapter for legacy plugins: the host owns the WebSocket and pushes every message into the plugin.
 
-All streams of a plugin share one guest, which is told the ``streamId`` with every message. Dialects differ in names and
-spelling only and are data (``dialects.py``). What the plugin answers to a message or a connection event is obeyed
-in ``legacy_stream.py``.
+The streams of a plugin share a few guests, which are told the ``streamId`` with every message. Dialects differ in
+names and spelling only and are data (``dialects.py``). What the plugin answers to a message or a connection event is
+obeyed in ``legacy_stream.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from adapters.encoding import Encoder, declared
 from adapters.errors import ConfigurationError, UnsupportedPluginError
 from adapters.host import PluginHost
 from adapters.legacy_stream import LegacyDriver
+from adapters.pool import Pool
 from detectors.rules import PluginKind
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def legacy_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adapt
     if spoken not in DIALECTS:
         raise UnsupportedPluginError(name, "legacy", "it exports neither prepare_stream nor handle_command")
     dialect = DIALECTS[spoken]
-    stream_numbers = itertools.count(1)
+    stream_numbers, pool = itertools.count(1), Pool(settings.guests)
 
     async def configure(guest: Guest) -> None:
         config = settings.config
@@ -54,7 +55,8 @@ def legacy_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adapt
             await host.configure(guest, dialect.configure, config)
 
     def drive(stream: AdapterStream) -> LegacyDriver:
-        return LegacyDriver(host, dialect, stream, f"{stream.key.type}-{next(stream_numbers)}", encoder)
+        stream_id = f"{stream.key.type}-{next(stream_numbers)}"
+        return LegacyDriver(host, dialect, stream, stream_id, encoder=encoder, pool=pool)
 
     host = PluginHost(name, wasm, report, settings, configure)
     encoder = Encoder(report.sha256, dialect.encoding or settings.message_encoding or declared(report))

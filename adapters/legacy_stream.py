@@ -9,28 +9,25 @@ import asyncio
 import contextlib
 import enum
 import itertools
+import time
+from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import msgspec
 
-from adapters.contract import EventKind, MessageEncoding, StreamState
+from adapters.contract import EventKind, MessageEncoding
 from adapters.dialects import Dialect, StreamSetup, same_parameters
 from adapters.encoding import Encoder, Taken, took
-from adapters.errors import (
-    GuestStoppedError,
-    PluginCallError,
-    PluginProtocolError,
-    PluginTimeoutError,
-    PluginTrapError,
-    RestartsExhaustedError,
-    StreamRejectedError,
-)
+from adapters.errors import ConnectionLostError, PluginCallError, PluginProtocolError, StreamRejectedError
 from adapters.heartbeat import Heart
 from adapters.host import LiveGuest, PluginHost
+from adapters.idle import IdleWatch
+from adapters.pool import Pool
+from adapters.recovery import Recovery
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
-from detectors.errors import CompatError, NetworkError
+from detectors.errors import CompatError, NetworkError, PluginError
 
 if TYPE_CHECKING:
     from adapters.net.gateway import GuardedSocket
@@ -41,6 +38,7 @@ _MESSAGE = "handle_stream_message"
 _FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
 _PREPARE_TIMEOUT = 15.0  # seconds
 _MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
+_LOOKS = 10  # for a stale stream, within its limit
 _ERRORS_IN_A_ROW = 100  # messages the plugin may fail on, one after the other, until the stream fails
 
 
@@ -59,7 +57,11 @@ class _Reconnect(Exception):  # noqa: N818 - control flow within this room
 
 
 class _Close(Exception):  # noqa: N818 - control flow within this room
-    """The plugin ended the stream."""
+    """The plugin ended the stream, or failed for good: then with the error."""
+
+    def __init__(self, error: StreamRejectedError | None = None) -> None:
+        super().__init__()
+        self.error = error
 
 
 class LegacyDriver:
@@ -71,22 +73,27 @@ class LegacyDriver:
         stream: What to feed.
         stream_id: The id that is proposed to the plugin.
         encoder: Gives messages to the plugin as it wants them.
+        pool: Says which of the plugin's shared guests the stream is pinned to.
     """
 
     def __init__(
-        self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str, encoder: Encoder
+        self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str, *, encoder: Encoder, pool: Pool
     ) -> None:
         self._host = host
         self._dialect = dialect
         self._stream = stream
         self._proposed_id = stream_id
         self._encoder = encoder
+        self._pool = pool
+        self._place = pool.take()  # given back by aclose, which is called whatever happens
         self._connections = itertools.count(1)
         self._connection_id = ""
         self._setup: StreamSetup | None = None
         self._guest: LiveGuest | None = None
         self._socket: GuardedSocket | None = None
         self._heart: Heart | None = None  # the socket's
+        self._recovery = Recovery(host.name, stream, host.settings.backoff)
+        self._connected_at: float | None = None  # monotonic seconds
         self._told_of_heartbeat = False
         self._failed_in_a_row = 0
         self._connected_once = False
@@ -94,61 +101,62 @@ class LegacyDriver:
 
     async def run(self) -> None:
         """Connect, push, obey; connect anew until the plugin ends the stream. See ``stream.Driver``."""
-        backoff, reasons = self._host.settings.backoff, list[str]()
         while True:
-            before = self._stream.stats.received
             try:
-                problem = await self._attempt()
-            except _Close:
+                await self._attempt()
+            except _Close as end:
+                if end.error is not None:
+                    raise end.error from None
                 return
+            except (PluginError, NetworkError) as error:
+                if not self._recovery.tolerates(error, connected=self._connected_once):
+                    raise
+                wait = self._recovery.after(error, stood=self._stood())
+                self._tell_broken(error)
             finally:
                 await self._disconnect()
-            if self._stream.stats.received > before:
-                reasons.clear()
-            reasons.append(problem)
-            if len(reasons) > backoff.attempts:
-                raise RestartsExhaustedError(self._host.name, str(self._stream.key), tuple(reasons))
-            self._stream.enter_state(StreamState.RECOVERING, problem)
-            self._stream.tell(EventKind.RECONNECT, f"connecting anew: {problem}")
-            self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
-            await asyncio.sleep(backoff.wait_after(len(reasons)))
+            await asyncio.sleep(wait)
 
-    async def _attempt(self) -> str:
-        """Everything from preparing to the end of one connection. Returns why another one is needed.
+    def _tell_broken(self, error: CompatError) -> None:
+        if isinstance(error, PluginError) and self._guest is not None and not self._guest.guest.usable:
+            self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
+        self._stream.tell(EventKind.RECONNECT, f"connecting anew: {error}")
+        self._recovery.tell_gap("the connection was interrupted")
+
+    def _stood(self) -> float:
+        """Seconds for which the connection of this attempt has been open."""
+        return 0.0 if self._connected_at is None else time.monotonic() - self._connected_at
+
+    async def _attempt(self) -> NoReturn:
+        """Everything from preparing to the end of one connection.
 
         Raises:
-            _Close: The plugin ended the stream.
-            CompatError: The stream cannot go on, or its first connection could not be opened.
+            _Close: The plugin ended the stream, or failed for good.
+            CompatError: Why another connection is needed, or the stream cannot go on.
         """
         try:
             await self._prepare()
             await self._connect()
-            try:
-                heart = await self._greet()
-                self._connected_once = True
-                await heart.beat_beside(self._pump(heart))
-            except NetworkError as error:
-                if not self._connected_once:
-                    raise
-                with contextlib.suppress(_Reconnect):
-                    await self._tell_disconnected(str(error))
-                return str(error)
-        except _Reconnect as request:
-            return str(request)
-        except (PluginTrapError, PluginTimeoutError, GuestStoppedError) as error:
-            if not self._connected_once:
-                raise
-            self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
-            return str(error)
+            heart = await self._greet()
+            self._connected_once = True
+            await heart.beat_beside(self._pump(heart), *self._watches())
         except NetworkError as error:
-            if not self._connected_once:
-                raise
-            return str(error)
+            with contextlib.suppress(_Reconnect):  # which is what happens anyway
+                await self._tell_disconnected(str(error))
+            raise
+        except _Reconnect as request:
+            url = "" if self._setup is None else self._setup.url
+            raise ConnectionLostError(url, f"the plugin wants a new one: {request}") from None
+
+    def _watches(self) -> Iterator[Coroutine[Any, Any, NoReturn]]:
+        if self._stream.idle_limit is not None:
+            yield IdleWatch(self._stream).keep_looking(self._stream.idle_limit / _LOOKS)
 
     async def _prepare(self) -> None:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
+        self._connected_at = None
         name, export, key = self._host.name, self._dialect.prepare, self._stream.key
-        self._guest = await self._host.shared("streams")
+        self._guest = await self._host.shared(f"streams {self._place}")
         request = msgspec.json.encode(self._dialect.request(key, self._proposed_id))
         try:
             answer = decode_object(await self._guest.guest.call(export, request, timeout=_PREPARE_TIMEOUT))
@@ -175,6 +183,7 @@ class LegacyDriver:
             with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
                 await self._tell_plugin("error", str(error))
             raise
+        self._connected_at = time.monotonic()
         self._told_connected = True
         await self._tell_plugin("connected")
 
@@ -265,16 +274,13 @@ class LegacyDriver:
 
         Raises:
             _Reconnect: It asked for a new connection.
-            _Close: It ended the stream.
-            StreamRejectedError: It ended the stream with an error.
+            _Close: It ended the stream, or did so with an error.
         """
         action = reply.answer.action
         if action == Action.RECONNECT:
             raise _Reconnect(reply.reason or f"{export} asked for a new connection")
         if action == Action.CLOSE:
-            if reply.failed:
-                raise self._rejected(reply.reason)
-            raise _Close
+            raise _Close(self._rejected(reply.reason) if reply.failed else None)
         if reply.failed:
             self._failed(export, reply.reason)
             return None
@@ -286,7 +292,7 @@ class LegacyDriver:
         self._stream.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _ERRORS_IN_A_ROW:
-            raise self._rejected(f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}")
+            raise _Close(self._rejected(f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}"))
 
     def _rejected(self, reason: str) -> StreamRejectedError:
         # The plugin uses its dialect's words, which may not be those of the key.
@@ -299,10 +305,13 @@ class LegacyDriver:
 
     async def aclose(self) -> None:
         """Tell the plugin that the connection is gone. See ``stream.Driver``."""
-        await self._disconnect()
-        with contextlib.suppress(CompatError, TimeoutError, _Reconnect, _Close):
-            async with asyncio.timeout(_FAREWELL_TIMEOUT):
-                await self._tell_disconnected(timeout=_FAREWELL_TIMEOUT)
+        try:
+            await self._disconnect()
+            with contextlib.suppress(CompatError, TimeoutError, _Reconnect, _Close):
+                async with asyncio.timeout(_FAREWELL_TIMEOUT):
+                    await self._tell_disconnected(timeout=_FAREWELL_TIMEOUT)
+        finally:
+            self._pool.give_back(self._place)
 
 
 class _Answer(msgspec.Struct, rename="camel"):

@@ -12,9 +12,11 @@ import attrs
 import httpx
 
 from adapters.contract import MessageEncoding
+from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
 from adapters.observe import Observer
+from detectors.errors import UsageError
 
 __all__ = ["AdapterSettings", "Backoff"]
 
@@ -26,17 +28,29 @@ class Backoff:
     Attributes:
         first: Seconds, the ceiling of the first wait.
         highest: Seconds, the ceiling of every wait.
-        attempts: Failures in a row, without data in between, after which a stream fails.
+        attempts: How often a stream may fail by the plugin's fault, or before its first item by anybody's, until it
+            fails for good.
+        patience: Seconds for which a stream that has delivered puts up with the network's faults until it fails for
+            good.
+        healthy_after: Seconds over which items must have come until waits and budgets begin anew.
     """
 
     first: float = 0.5
     highest: float = 30.0
     attempts: int = 8
+    patience: float = 86_400.0
+    healthy_after: float = 30.0
 
     def wait_after(self, failures: int) -> float:
-        """Seconds to wait after ``failures`` failures in a row (from 1)."""
+        """Seconds to wait after ``failures`` failures since the stream was healthy (from 1)."""
         ceiling = min(self.highest, self.first * 2 ** min(failures - 1, 30))
         return random.uniform(0, ceiling)  # noqa: S311 - jitter, not cryptography
+
+
+def _positive(_: object, field: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        msg = f"{field.name} must be more than 0, not {value!r}"
+        raise UsageError(msg, remedy=f"Correct AdapterSettings({field.name}=...)")
 
 
 def _http_client() -> httpx.AsyncClient:
@@ -51,12 +65,17 @@ class AdapterSettings:
         config: The plugin's configuration, given to every new guest. Its values are never shown.
         policy: The operator's decisions about the network.
         connector: Opens WebSockets.
+        pacing: How fast connections to one host are opened, and how many, over all plugins of this process.
         http: Makes the client for ``http_request``; it must not follow redirects.
         observer: Sees every crossing of a guest's border.
         clock: Nanoseconds since 1970 UTC: for times of receipt, events, and guests that ask for the time.
         logger: Where a plugin's log records go, and its streams' events (at level INFO, states at DEBUG); ``None``: the
             standard library's logger ``compat.plugin.<name>``.
         buffer: Items that may wait for a stream's consumer before the plugin has to wait.
+        idle_limit: Seconds without an item after which a stream connects anew, or gets a fresh guest; ``None``: never,
+            for many a market is quiet by nature. Time in which the consumer is slow does not count.
+        guests: How many guests the streams of one legacy plugin share, at the most. One that traps or hangs takes the
+            streams with it that are pinned to it.
         memory_budget: Bytes of kernel memory that may remain held in one call before the guest is replaced.
         backoff: How long to wait between attempts to recover.
         message_encoding: How legacy plugins of the command dialect want the messages of their sockets; ``None``: find
@@ -68,11 +87,14 @@ class AdapterSettings:
     config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     policy: NetworkPolicy = attrs.field(factory=NetworkPolicy)
     connector: Connector = attrs.field(factory=WebSocketConnector)
+    pacing: Pacing = attrs.field(factory=Pacing)
     http: Callable[[], httpx.AsyncClient] = _http_client
     observer: Observer | None = None
     clock: Callable[[], int] = time.time_ns
     logger: logging.Logger | None = None
     buffer: int = 4_096
+    idle_limit: float | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
+    guests: int = attrs.field(default=4, validator=_positive)
     memory_budget: int = 64 * 2**20
     backoff: Backoff = Backoff()
     message_encoding: MessageEncoding | None = None

@@ -58,6 +58,7 @@ class AdapterStream:
         key: The key of the stream.
         make_driver: Makes the driver that feeds this stream.
         capacity: Items that may wait for the consumer.
+        idle_limit: Seconds without an item after which the driver starts anew; ``None``: however long it takes.
         clock: Nanoseconds since 1970 UTC.
         logger: Where events are logged.
         redact: Takes secrets out of what events and logs say.
@@ -70,6 +71,7 @@ class AdapterStream:
         make_driver: Callable[[AdapterStream], Driver],
         *,
         capacity: int = 4_096,
+        idle_limit: float | None = None,
         clock: Callable[[], int] = time.time_ns,
         logger: logging.Logger | None = None,
         redact: Callable[[str], str] = str,
@@ -78,6 +80,7 @@ class AdapterStream:
         self._key = key
         self._make_driver = make_driver
         self._capacity = capacity
+        self.idle_limit = idle_limit
         self.clock = clock
         self._logger = logger or logging.getLogger("compat.stream")
         self._redact = redact
@@ -88,7 +91,8 @@ class AdapterStream:
         self._async_room = asyncio.Event()
         self._producer_waits = False
         self._rate = Rate(time.monotonic())
-        self._last_arrival: float | None = None
+        self.last_arrival: float | None = None  # monotonic seconds
+        self._flowing_since = 0.0  # likewise: when the first item after the latest start came
         self._received = self._payload_bytes = self._buffered_bytes = 0
         self._counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
         self._state = StreamState.NEW
@@ -122,13 +126,24 @@ class AdapterStream:
                 payload_bytes=self._payload_bytes,
                 rate=self._rate.per_second(now),
                 lag=self._mailbox.lag(now),
-                idle=None if self._last_arrival is None else now - self._last_arrival,
+                idle=None if self.last_arrival is None else now - self.last_arrival,
                 gaps=self._counts[EventKind.GAP],
                 reconnects=self._counts[EventKind.RECONNECT],
                 restarts=self._counts[EventKind.RESTART],
                 plugin_errors=self._counts[EventKind.PLUGIN_ERROR],
                 lingering=self._counts[EventKind.LINGERING],
             )
+
+    @property
+    def flowing(self) -> float:
+        """Seconds between the first and the last item since the stream started or recovered last."""
+        with self._lock:
+            return 0.0 if self.last_arrival is None else self.last_arrival - self._flowing_since
+
+    @property
+    def backed_up(self) -> bool:
+        """Whether the plugin waits because the consumer is slow."""
+        return self._producer_waits
 
     # The consumer's side
 
@@ -305,9 +320,10 @@ class AdapterStream:
         return len(self._mailbox) >= self._capacity / parts or self._buffered_bytes >= _BUFFERED_BYTES / parts
 
     def _add(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
-        if self._state in (StreamState.STARTING, StreamState.RECOVERING):
-            self.enter_state(StreamState.STREAMING, "streaming")  # before anybody can have the item
         now = time.monotonic()
+        if self._state in (StreamState.STARTING, StreamState.RECOVERING):
+            self._flowing_since = now
+            self.enter_state(StreamState.STREAMING, "streaming")  # before anybody can have the item
         with self._lock:
             self._append(key, timestamp, data_type, data, now)
         self._mailbox.wake()
@@ -315,7 +331,7 @@ class AdapterStream:
     def _append(self, key: StreamKey, timestamp: int, data_type: str, data: bytes, now: float) -> None:
         self._mailbox.put(StreamData(key, timestamp, data_type, data, self._received), now)
         self._rate.count(now)
-        self._last_arrival = now
+        self.last_arrival = now
         self._received += 1
         self._payload_bytes += len(data)
         self._buffered_bytes += len(data)

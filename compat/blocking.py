@@ -316,16 +316,14 @@ class Plugin:
         """What the plugin says of itself; see ``compat.Plugin.info``."""
         return self._loop.run(self._plugin.info)
 
-    def stream(self, key: StreamKey | str) -> Stream:
+    def stream(self, key: StreamKey | str, *, idle_limit: float | None = None) -> Stream:
         """A stream, not yet started: ``with plugin.stream(key) as stream: for item in stream: ...``.
 
-        Raises:
-            KeyFormatError: ``key`` is a text and not the form of a key.
-            StreamUsageError: The plugin has been closed.
+        The arguments, and what it raises, are those of ``compat.Plugin.stream``.
         """
 
         async def make() -> AsyncStream:
-            return self._plugin.stream(key)
+            return self._plugin.stream(key, idle_limit=idle_limit)
 
         return Stream(self._loop, self._loop.run(make))
 

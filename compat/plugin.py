@@ -69,15 +69,21 @@ class Plugin:
         self._require_open()
         return await self._adapter.info()
 
-    def stream(self, key: StreamKey | str) -> Stream:
+    def stream(self, key: StreamKey | str, *, idle_limit: float | None = None) -> Stream:
         """A stream, not yet started: ``async with plugin.stream(key) as stream: async for item in stream: ...``.
+
+        Args:
+            key: What to stream.
+            idle_limit: Seconds without an item after which it starts anew; ``None``: as the settings say, which is
+                never unless they say otherwise.
 
         Raises:
             KeyFormatError: ``key`` is a text and not the form of a key.
             StreamUsageError: The plugin has been closed.
         """
         self._require_open()
-        stream = self._adapter.stream(StreamKey.parse(key) if isinstance(key, str) else key)
+        key = StreamKey.parse(key) if isinstance(key, str) else key
+        stream = self._adapter.stream(key, idle_limit=idle_limit)
         self._streams = [known for known in self._streams if known.state not in _ENDED]
         self._streams.append(stream)
         return stream

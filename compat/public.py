@@ -22,16 +22,19 @@ from adapters.errors import (
     GuestStoppedError,
     KeyFormatError,
     NetworkDeniedError,
+    OutageError,
     PluginCallError,
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
     RestartsExhaustedError,
+    StreamIdleError,
     StreamRejectedError,
     StreamUsageError,
     UnknownExportError,
     UnsupportedPluginError,
 )
+from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
 from adapters.observe import Crossing, Direction, Observer
@@ -77,6 +80,8 @@ __all__ = [
     "NetworkPolicy",
     "Observer",
     "OutOfMemoryError",
+    "OutageError",
+    "Pacing",
     "PingingSocket",
     "Plugin",
     "PluginCallError",
@@ -96,6 +101,7 @@ __all__ = [
     "StreamAdapter",
     "StreamData",
     "StreamEvent",
+    "StreamIdleError",
     "StreamKey",
     "StreamManager",
     "StreamRejectedError",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from adapters.errors import ConnectFailedError, ConnectionLostError, without_query
+from adapters.net.pacing import PACER, Pacing
 from adapters.net.policy import NetworkPolicy, is_private
 from adapters.net.socket import Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
@@ -24,6 +25,8 @@ __all__ = ["Gateway", "GuardedSocket"]
 
 _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
+_PORTS = {"ws": 80, "wss": 443}
+_TOO_MANY = 429  # the HTTP status "Too Many Requests"
 _MAX_BODY = 16 * 2**20  # bytes
 _UNKNOWN_HOST = (
     "Check the host's name, and that this machine is online; --rewrite, or rewrite=, leads to another address"
@@ -40,6 +43,7 @@ class Gateway:
         declared: The URL patterns that the plugin declares.
         connector: Opens WebSockets.
         http: Makes an HTTP client; it must not follow redirects.
+        pacing: How fast and how many.
         redact: Takes secrets out of what errors say: the other end may repeat what it was sent.
     """
 
@@ -51,6 +55,7 @@ class Gateway:
         connector: Connector,
         http: Callable[[], httpx.AsyncClient],
         *,
+        pacing: Pacing = Pacing(),  # noqa: B008 - a value
         redact: Callable[[str], str] = str,
     ) -> None:
         self._plugin = plugin
@@ -58,27 +63,57 @@ class Gateway:
         self._declared = declared
         self._connector = connector
         self._make_http = http
+        self._pacing = pacing
         self._redact = redact
         self._http: httpx.AsyncClient | None = None
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> GuardedSocket:
-        """Open a WebSocket.
+        """Open a WebSocket, when it is its turn at the host.
 
         Raises:
             NetworkDeniedError: The policy does not allow the address.
             ConnectFailedError: It could not be opened.
         """
         target = await self._admit(url, _WEBSOCKET)
+        host = _host(target)
+        await self._wait_for_turn(target, host)
+        if not PACER.open(host, self._pacing):
+            problem = f"{self._pacing.connections} connections to this host are open, which is the limit"
+            raise ConnectFailedError(target, problem, remedy="Close some, or raise it: Pacing(connections=...)")
         try:
-            socket = await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
+            socket = await self._open(url, target, headers, subprotocol)
+        except BaseException as error:
+            PACER.closed(host)
+            if isinstance(error, ConnectFailedError) and error.retry_after is not None:
+                PACER.shut(host, error.retry_after)
+            raise
+        return GuardedSocket(target, socket, self._redact, closed=lambda: PACER.closed(host))
+
+    async def _wait_for_turn(self, target: str, host: str) -> None:
+        """Wait for the next free moment; whoever would have to wait for the host's own wish is refused instead."""
+        wait = PACER.reserve(host, self._pacing)
+        if wait:
+            await asyncio.sleep(wait)
+        shut = PACER.shut_for(host)
+        if shut:
+            problem = f"the server has asked to be left alone for another {shut:.0f} s"
+            raise ConnectFailedError(target, problem, status=_TOO_MANY, retry_after=shut)
+
+    async def _open(self, url: str, target: str, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        try:
+            return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
-            remedy = self._unused_rewrites(url, target) or error.remedy or _plain(target)
-            raise ConnectFailedError(target, self._redact(error.problem), remedy=remedy) from None
+            raise ConnectFailedError(
+                target,
+                self._redact(error.problem),
+                remedy=self._unused_rewrites(url, target) or error.remedy or _plain(target),
+                status=error.status,
+                retry_after=error.retry_after,
+            ) from None
         except CompatError:
             raise
         except Exception as error:
             raise ConnectFailedError(target, f"the connector raised {type(error).__name__}") from error
-        return GuardedSocket(target, socket, self._redact)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request; redirects are answered as they are.
@@ -144,6 +179,12 @@ class Gateway:
             await self._http.aclose()
 
 
+def _host(target: str) -> str:
+    """Host and port, for the account that is kept of them."""
+    parts = urlsplit(target)
+    return f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
+
+
 def _plain(target: str) -> str:
     """What may help where TLS came to nothing: a simulator on this machine or network seldom speaks it."""
     parts = urlsplit(target)
@@ -159,9 +200,12 @@ class GuardedSocket:
         url: Where it leads, after rewriting.
     """
 
-    def __init__(self, url: str, socket: Socket, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, url: str, socket: Socket, redact: Callable[[str], str], *, closed: Callable[[], None] = lambda: None
+    ) -> None:
         self.url = url
         self._socket = socket
+        self._tell_closed: Callable[[], None] | None = closed
         self._pinging = socket if isinstance(socket, PingingSocket) else None
         self._redact = redact
 
@@ -200,8 +244,13 @@ class GuardedSocket:
 
     async def close(self) -> None:
         """See ``Socket``."""
-        with contextlib.suppress(Exception):  # it is given up in any case
-            await self._socket.close()
+        tell_closed, self._tell_closed = self._tell_closed, None
+        try:
+            with contextlib.suppress(Exception):  # it is given up in any case
+                await self._socket.close()
+        finally:
+            if tell_closed is not None:
+                tell_closed()
 
     def _redacted(self, error: CompatError) -> CompatError:
         if isinstance(error, ConnectionLostError) and self._redact(error.problem) != error.problem:

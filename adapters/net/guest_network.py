@@ -33,6 +33,7 @@ _BUFFERED_MESSAGES = 512  # per connection
 _BUFFERED_CHARACTERS = 4 * 2**20  # per connection, however few the messages
 _SLICE = 0.1  # seconds between two looks at the stop flag
 _DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
+_LONGEST_PACE = 1.0  # seconds, at least, before a guest hears that a connection failed again
 _DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
 _MAX_CONNECTIONS = 16  # open at once
 _ENDED_KEPT = 4  # connections that have ended and may still hold unread messages
@@ -48,6 +49,7 @@ class _Connection:
     characters: int = 0  # in the buffer
     room: asyncio.Event = attrs.field(factory=asyncio.Event)
     waiting_for_room: bool = False
+    opened_at: float = attrs.field(factory=time.monotonic)
     ended: CompatError | None = None
     reader: asyncio.Task[None] | None = None
 
@@ -80,7 +82,9 @@ class GuestNetwork:
     ) -> None:
         self.opened = 0  # connections ever opened
         self.calls = 0  # made by the guest on its connections
-        self.failures = 0  # answers about dead connections since the last sign of life
+        self.failures = 0  # answers about dead connections since the guest tried to open another
+        self.dead_since: float | None = None  # monotonic seconds: since when the guest has been told of none but those
+        self.stood = 0.0  # seconds for which the connection that ended last was open
         self.lost: CompatError | None = None  # why there is no connection, unless the plugin closed it
         self._plugin = plugin
         self._loop = loop
@@ -88,6 +92,7 @@ class GuestNetwork:
         self._stopping = stopping
         self._undeliverable = undeliverable
         self._reconnected = reconnected
+        self._failed_connects = 0  # in a row
         self._draining = threading.Event()
         self._closed = False
         self._connections: dict[str, _Connection] = {}
@@ -117,10 +122,15 @@ class GuestNetwork:
             identifier = self._on_loop(self._open(url, headers, subprotocol))
         except CompatError as error:
             self.lost = error
+            self.failures = 0
+            self.dead_since = self.dead_since or time.monotonic()
+            self._failed_connects += 1
+            self._stopping.wait(min(_DEAD_PACE * 2 ** min(self._failed_connects - 1, 30), _LONGEST_PACE))
             raise
         if lost is not None and opened_before:
             self._reconnected(str(lost))
-        self.failures = 0
+        self.failures = self._failed_connects = 0
+        self.dead_since = None
         return identifier
 
     def send(self, connection_id: str, message: str) -> None:
@@ -157,9 +167,18 @@ class GuestNetwork:
         if self._draining.is_set():
             self._stopping.wait(_DRAIN_PACE)
             return _closing()
-        self.failures += 1
-        self._stopping.wait(max(_DEAD_PACE, min(timeout_ms, 1000) / 1000))
+        told_before = self.failures > 0
+        self._note_dead()
+        # It hears of it as soon as may be, and again no sooner than it is prepared to wait.
+        seconds = _LONGEST_PACE if timeout_ms == 0 else max(timeout_ms, 0) / 1000
+        pace = max(_DEAD_PACE, min(seconds, _LONGEST_MS / 1000) if told_before else 0.0)
+        with connection.changed:
+            connection.changed.wait_for(lambda: self._draining.is_set() or self._stopping.is_set(), pace)
         return connection.ended or ConnectionLostError(connection.url, "it is closed")
+
+    def _note_dead(self) -> None:
+        self.failures += 1
+        self.dead_since = self.dead_since or time.monotonic()
 
     def close(self, connection_id: str) -> None:
         """Close a WebSocket. See ``hostcalls.Network``."""
@@ -185,7 +204,7 @@ class GuestNetwork:
             self._stopping.wait(_DRAIN_PACE if self._draining.is_set() else _DEAD_PACE)
             if self._stopping.is_set():
                 raise GuestStoppedError(self._plugin, "a host function")
-            self.failures += 1
+            self._note_dead()
             msg = f"there is no connection {connection_id!r}: it was never opened, or closed before"
             raise StreamUsageError(msg)
         return connection
@@ -258,7 +277,9 @@ class GuestNetwork:
 
     def _end(self, connection: _Connection, error: CompatError) -> None:
         with connection.changed:
-            connection.ended = connection.ended or error
+            if connection.ended is None:
+                connection.ended = error
+                self.stood = time.monotonic() - connection.opened_at
             connection.changed.notify_all()
 
     async def _shut(self, connection: _Connection, why: CompatError) -> None:

@@ -17,11 +17,13 @@ from adapters.errors import (
     ConnectionLostError,
     GuestStoppedError,
     NetworkDeniedError,
+    OutageError,
     PluginCallError,
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
     RestartsExhaustedError,
+    StreamIdleError,
     StreamRejectedError,
     StreamUsageError,
     UnknownExportError,
@@ -84,13 +86,28 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         RestartsExhaustedError("p", "a:b:c", ("one", "two")),
         PluginError,
         {"plugin": "p", "stream": "a:b:c", "reasons": ("one", "two")},
-        "plugin 'p': stream a:b:c failed 2 times in a row, last: two",
+        "plugin 'p': stream a:b:c failed 2 times without being healthy in between, last: two",
     ),
     (
         RestartsExhaustedError("p", "a:b:c", ()),
         PluginError,
-        {"reasons": ()},
-        "plugin 'p': stream a:b:c failed 0 times in a row, last: unknown",
+        {"reasons": (), "failures": 0},
+        "plugin 'p': stream a:b:c failed 0 times without being healthy in between, last: unknown",
+    ),
+    (
+        OutageError("p", "a:b:c", ("refused",), 70),
+        NetworkError,
+        {"plugin": "p", "stream": "a:b:c", "reasons": ("refused",), "failures": 70},
+        (
+            "plugin 'p': stream a:b:c failed 70 times without being healthy in between, last: refused. "
+            "Open it again when the exchange is back; Backoff says how long to try"
+        ),
+    ),
+    (
+        StreamIdleError("a:b:c", 0.5),
+        NetworkError,
+        {"stream": "a:b:c", "limit": 0.5},
+        "stream a:b:c is stale: no item came for 0.5 s, its idle limit",
     ),
     (
         GuestStoppedError("p", "e"),

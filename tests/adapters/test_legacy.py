@@ -69,25 +69,27 @@ async def test_shutdown_is_called_where_there_is_one_and_may_fail() -> None:
         assert connector.open == 0
 
 
-async def test_streams_of_a_plugin_share_one_guest_and_the_requests_have_a_guest_of_their_own(dialect: str) -> None:
+async def test_streams_of_a_plugin_share_guests_and_the_requests_have_a_guest_of_their_own(dialect: str) -> None:
     crossings: list[Crossing] = []
     connector = Connector(lambda _: ["data"])
     wasm = legacy(dialect, get_name=Answer("SimEx"))
     async with (
-        open_module(wasm, connector, observer=crossings.append) as plugin,
+        open_module(wasm, connector, observer=crossings.append, guests=2) as plugin,
         plugin.stream(KEY) as one,
-        plugin.stream(KEY) as other,
+        plugin.stream(KEY) as two,
+        plugin.stream(KEY) as three,
     ):
-        await drain(one, 1)
-        await drain(other, 1)
+        for stream in (one, two, three):
+            await drain(stream, 1)
         assert await plugin.call("get_name") == b"SimEx"
     streaming = {crossing.guest for crossing in crossings if crossing.name == "handle_stream_message"}
     control = {crossing.guest for crossing in crossings if crossing.name == "get_name"}
-    assert len(streaming) == len(control) == 1
-    assert streaming != control
+    assert len(streaming) == 2
+    assert len(control) == 1
+    assert not streaming & control
     if dialect == "callback":
         ids = [request["streamId"] for request in asked(crossings, "prepare_stream")]
-        assert len(set(ids)) == 2
+        assert len(set(ids)) == 3
 
 
 def test_a_module_of_no_known_dialect_has_no_legacy_adapter() -> None:

@@ -16,10 +16,10 @@ from compat import (
     ConnectionLostError,
     Crossing,
     EventKind,
+    OutageError,
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
-    RestartsExhaustedError,
     StreamKey,
     StreamRejectedError,
     StreamState,
@@ -167,7 +167,7 @@ async def test_a_guest_that_traps_is_replaced_and_all_its_streams_go_on() -> Non
     connector = Connector(feed)
     wasm = legacy("command", on("trap", then="trap"))
     async with (
-        open_module(wasm, connector, observer=crossings.append) as plugin,
+        open_module(wasm, connector, observer=crossings.append, guests=1) as plugin,
         plugin.stream(KEY) as bystander,
     ):
         await drain(bystander, 1)
@@ -219,21 +219,31 @@ async def test_a_first_connection_that_fails_is_not_tried_again(dialect: str) ->
     assert events_of(crossings, dialect)[:2] == ["connecting", "error"]
 
 
-async def test_connections_that_keep_breaking_without_data_exhaust_the_restarts() -> None:
-    connector = Connector(lambda number: breaking("data") if number == 0 else breaking())
+async def test_connections_that_keep_breaking_before_the_first_item_exhaust_the_attempts() -> None:
+    connector = Connector(lambda _: breaking())
     backoff = Backoff(first=0.01, highest=0.02, attempts=3)
     async with open_module(legacy(), connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
-        await drain(stream, 1)
-        with pytest.raises(RestartsExhaustedError) as caught:
+        with pytest.raises(OutageError) as caught:
             await drain(stream, 1)
-    assert len(caught.value.reasons) == 4
+    assert len(caught.value.reasons) == caught.value.failures == 4
     assert all("it broke off" in reason for reason in caught.value.reasons)
     assert len(connector.sockets) == 4
 
 
-async def test_data_in_between_begins_the_count_anew() -> None:
+async def test_connections_that_keep_breaking_after_items_exhaust_the_patience() -> None:
+    connector = Connector(lambda number: breaking("data") if number == 0 else breaking())
+    backoff = Backoff(first=0.01, highest=0.02, attempts=0, patience=0.3)
+    async with open_module(legacy(), connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 1)
+        with pytest.raises(OutageError) as caught:
+            await drain(stream, 1)
+    assert caught.value.failures == len(connector.sockets) > 10
+    assert "without being healthy in between, last: the connection to" in str(caught.value)
+
+
+async def test_healthy_data_in_between_begins_the_count_anew() -> None:
     connector = Connector(lambda _: breaking("data"))
-    backoff = Backoff(first=0.01, highest=0.01, attempts=1)
+    backoff = Backoff(first=0.01, highest=0.01, patience=0.02, healthy_after=0.0)
     async with open_module(legacy(), connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
         await drain(stream, 5)
     assert stream.stats.reconnects >= 4

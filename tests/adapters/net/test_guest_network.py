@@ -317,16 +317,55 @@ async def test_a_lost_connection_lets_a_waiting_receive_return(until: Until) -> 
             await receiving
 
 
-async def test_a_dead_connection_waits_for_as_long_as_the_guest_asked_but_a_second_at_most() -> None:
+async def test_a_guest_hears_of_a_dead_connection_at_once_and_again_no_sooner_than_it_would_wait() -> None:
     socket = ScriptedSocket()
     async with scripted(socket) as (bench, _):
         connection = await bench.connect()
         socket.put(ConnectionLostError(URL, "it broke off"))
-        for timeout_ms, least, most in ((150, 0.15, 0.6), (60_000, 1.0, 1.5)):
+        for timeout_ms, least, most in ((60_000, 0.05, 0.5), (150, 0.15, 0.6), (1_200, 1.2, 1.7), (0, 1.0, 1.5)):
             begun = time.monotonic()
             with pytest.raises(ConnectionLostError):
                 await bench.receive(connection, timeout_ms)
             assert least <= time.monotonic() - begun < most
+
+
+async def test_a_guest_that_waits_on_a_dead_connection_hears_that_its_stream_stops(until: Until) -> None:
+    socket = ScriptedSocket()
+    async with scripted(socket) as (bench, _):
+        connection = await bench.connect()
+        socket.put(ConnectionLostError(URL, "it broke off"))
+        with pytest.raises(ConnectionLostError):
+            await bench.receive(connection, -1)
+        receiving = bench.start(bench.network.receive, connection, 60_000)
+        await until(lambda: bench.network.failures == 2)
+        begun = time.monotonic()
+        bench.network.drain()
+        with pytest.raises(ConnectionLostError):
+            await receiving
+        assert time.monotonic() - begun < 0.5
+
+
+async def test_attempts_to_connect_that_fail_are_answered_ever_more_slowly() -> None:
+    async with scripted() as (bench, _):
+        for least in (0.05, 0.1, 0.2):
+            begun = time.monotonic()
+            with pytest.raises(ConnectFailedError):
+                await bench.connect()
+            assert least <= time.monotonic() - begun < least + 0.3
+        assert bench.network.failures == 0
+        assert bench.network.dead_since is not None
+
+
+async def test_how_long_a_connection_stood_is_known_when_it_has_ended() -> None:
+    socket = ScriptedSocket()
+    async with scripted(socket) as (bench, _):
+        begun = time.monotonic()
+        connection = await bench.connect()
+        await asyncio.sleep(0.1)
+        socket.put(ConnectionLostError(URL, "it broke off"))
+        with pytest.raises(ConnectionLostError):
+            await bench.receive(connection, 0)
+        assert 0.1 <= bench.network.stood <= time.monotonic() - begun
 
 
 async def test_a_connection_that_is_lost_at_once_is_remembered_as_lost(until: Until) -> None:

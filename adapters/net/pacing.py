@@ -1,0 +1,104 @@
+"""How fast and how many: connections to one host, over all plugins and streams of this process.
+
+When an exchange comes back, everything that it dropped wants to connect at once, and a server that has just started is
+the last that should be stormed. Attempts to one host are spread over time, open connections are bounded, and a host
+that asks to be left alone (``Retry-After``) is left alone by all.
+
+The rate is kept by the generic cell rate algorithm: each attempt reserves the next free moment, up to ``burst`` of them
+ahead of time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import attrs
+
+__all__ = ["PACER", "Pacer", "Pacing"]
+
+_HOSTS_KEPT = 1_000
+
+
+@attrs.frozen
+class Pacing:
+    """The limits for each host and port.
+
+    Attributes:
+        rate: Attempts to connect a second, in the long run.
+        burst: Attempts that may begin at once after a quiet time.
+        connections: Connections that may be open.
+    """
+
+    rate: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
+    burst: int = attrs.field(default=50, validator=attrs.validators.ge(1))
+    connections: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+
+
+@attrs.define(eq=False)
+class _Host:
+    next_free: float = 0.0  # when the next attempt is due, were there no burst
+    shut_until: float = 0.0  # by the host's own wish
+    connections: int = 0
+
+    def is_idle(self, now: float) -> bool:
+        return not self.connections and max(self.next_free, self.shut_until) <= now
+
+
+class Pacer:
+    """Keeps account of the hosts. May be used from any thread.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._hosts: dict[str, _Host] = {}
+
+    def reserve(self, host: str, pacing: Pacing) -> float:
+        """Take the next free moment for an attempt. Returns the seconds until then."""
+        with self._lock:
+            now, known = self._clock(), self._host(host)
+            due = max(known.next_free, now)
+            known.next_free = due + 1 / pacing.rate
+            return max(due - (pacing.burst - 1) / pacing.rate - now, 0.0)
+
+    def shut(self, host: str, seconds: float) -> None:
+        """The host asks to be left alone for so long."""
+        with self._lock:
+            known = self._host(host)
+            known.shut_until = max(known.shut_until, self._clock() + seconds)
+
+    def shut_for(self, host: str) -> float:
+        """Seconds for which the host still wants to be left alone; 0 if it does not."""
+        with self._lock:
+            return max(self._host(host).shut_until - self._clock(), 0.0)
+
+    def open(self, host: str, pacing: Pacing) -> bool:
+        """One more connection is about to be open. Returns whether there may be; ``closed`` takes it back."""
+        with self._lock:
+            known = self._host(host)
+            if known.connections >= pacing.connections:
+                return False
+            known.connections += 1
+            return True
+
+    def closed(self, host: str) -> None:
+        """A connection is closed, or did not come to be."""
+        with self._lock:
+            self._host(host).connections -= 1
+
+    def _host(self, host: str) -> _Host:
+        if host not in self._hosts:
+            if len(self._hosts) >= _HOSTS_KEPT:
+                now = self._clock()
+                self._hosts = {name: known for name, known in self._hosts.items() if not known.is_idle(now)}
+            self._hosts[host] = _Host()
+        return self._hosts[host]
+
+
+#: The one of this process, for a storm is made by all of its plugins together.
+PACER = Pacer()

@@ -1,0 +1,181 @@
+"""What follows when a stream breaks: one table of failures, and one budget and back-off that all kinds share.
+
+A failure is tried again, or is the stream's end. What is tried again waits longer each time, and neither the wait nor
+the budget begins anew before the stream has been healthy for a while: one that breaks right after each new start is no
+better than one that never starts.
+
+    failure ──▶ rule ──▶ not tolerated yet ─▶ the stream fails with it
+                   └───▶ budget spent ──────▶ the stream fails with the history
+                   └───▶ a wait, and another attempt
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from adapters.contract import EventKind, StreamState
+from adapters.errors import (
+    ConnectFailedError,
+    GuestStoppedError,
+    OutageError,
+    PluginTimeoutError,
+    PluginTrapError,
+    RestartsExhaustedError,
+    StreamRejectedError,
+)
+from detectors.errors import CompatError, NetworkError, PluginError
+
+if TYPE_CHECKING:
+    from adapters.settings import Backoff
+    from adapters.stream import AdapterStream
+
+__all__ = ["RULES", "Budget", "Recovery", "Rule", "Since", "rule_for"]
+
+_REASONS_KEPT = 50
+_QUIET = 10  # a connection on which nothing came counts as healthy after so many times ``Backoff.healthy_after``
+
+
+class Since(enum.Enum):
+    """From when on a failure is tried again. Before that it is the caller's to decide, at once."""
+
+    EVER = "ever"
+    CONNECTED = "connected"  # the stream has had a connection
+    DELIVERED = "delivered"  # the stream has had an item
+
+
+class Budget(enum.Enum):
+    """What bounds the attempts."""
+
+    ATTEMPTS = "attempts"  # a defect does not go away by waiting
+    PATIENCE = "patience"  # an outage does, though it may take hours
+
+
+@attrs.frozen
+class Rule:
+    """What follows a failure.
+
+    Attributes:
+        failure: What happened, for people.
+        errors: The errors that tell of it.
+        since: From when on it is tried again.
+        budget: What bounds that, once the stream has delivered; before, it is always ``Budget.ATTEMPTS``.
+        statuses: HTTP statuses of the handshake that make the difference; empty: whatever it was.
+    """
+
+    failure: str
+    errors: tuple[type[CompatError], ...]
+    since: Since
+    budget: Budget
+    statuses: frozenset[int] = frozenset()
+
+
+#: The first rule that fits decides. What none fits (the caller's faults: a denied address, a refused configuration) is
+#: never tried again.
+RULES: tuple[Rule, ...] = (
+    Rule("the server is busy", (ConnectFailedError,), Since.EVER, Budget.PATIENCE, frozenset({429, 503})),
+    Rule("no connection could be opened", (ConnectFailedError,), Since.CONNECTED, Budget.PATIENCE),
+    Rule("the connection was lost, or brought nothing", (NetworkError,), Since.CONNECTED, Budget.PATIENCE),
+    Rule("another stream brought down the shared guest", (GuestStoppedError,), Since.EVER, Budget.ATTEMPTS),
+    Rule("the stream was refused", (StreamRejectedError,), Since.DELIVERED, Budget.ATTEMPTS),
+    Rule("the guest trapped or hung", (PluginTrapError, PluginTimeoutError), Since.DELIVERED, Budget.ATTEMPTS),
+    Rule("the plugin failed otherwise", (PluginError,), Since.DELIVERED, Budget.ATTEMPTS),
+)
+
+
+def rule_for(error: CompatError) -> Rule | None:
+    """The rule that an error falls under; ``None`` if it is never tried again."""
+    for rule in RULES:
+        if isinstance(error, rule.errors) and (not rule.statuses or getattr(error, "status", None) in rule.statuses):
+            return rule
+    return None
+
+
+class Recovery:
+    """One stream's failures since it was last healthy.
+
+    Args:
+        plugin: The plugin's name.
+        stream: The stream: its state and events are changed and told here.
+        backoff: How long to wait, and how often.
+    """
+
+    def __init__(self, plugin: str, stream: AdapterStream, backoff: Backoff) -> None:
+        self._plugin = plugin
+        self._stream = stream
+        self._backoff = backoff
+        self._failures = 0  # of any sort
+        self._defects = 0  # those that count against the attempts
+        self._ailing_since: float | None = None
+        self._reasons: deque[str] = deque(maxlen=_REASONS_KEPT)
+        self._received = 0  # items until the failure before
+        self._gap_told_before: int | None = None  # the item
+
+    def tolerates(self, error: CompatError, *, connected: bool) -> bool:
+        """Whether a failure is one to try again after.
+
+        Args:
+            error: What happened.
+            connected: Whether the stream has had a connection.
+        """
+        rule, delivered = rule_for(error), self._stream.stats.received > 0
+        met = {Since.EVER: True, Since.CONNECTED: connected or delivered, Since.DELIVERED: delivered}
+        return rule is not None and met[rule.since]
+
+    def after(self, error: CompatError, *, stood: float = 0.0) -> float:
+        """Take note of a failure that is tolerated, and tell that the stream recovers.
+
+        Args:
+            error: What happened.
+            stood: Seconds for which the connection that is gone had been open.
+
+        Returns:
+            Seconds to wait before the next attempt.
+
+        Raises:
+            RestartsExhaustedError: The plugin's failures have used up the attempts.
+            OutageError: The network's failures have used up the patience, or would if the server had its way.
+        """
+        now = time.monotonic()
+        if self._was_healthy(stood):
+            self._failures = self._defects = 0
+            self._ailing_since = None
+            self._reasons.clear()
+        if self._ailing_since is None:
+            self._ailing_since = now
+        self._failures += 1
+        self._reasons.append(str(error))
+        asked = error.retry_after if isinstance(error, ConnectFailedError) else None
+        self._raise_if_spent(error, now - self._ailing_since + (asked or 0.0))
+        self._stream.enter_state(StreamState.RECOVERING, str(error))
+        wait = self._backoff.wait_after(self._failures)
+        # Not before it was asked for, and not all callers at that moment.
+        return wait if asked is None else asked + min(wait, self._backoff.first)
+
+    def tell_gap(self, why: str) -> None:
+        """Tell that items may be missing: once, however many attempts it takes to go on."""
+        place = self._stream.stats.received
+        if place != self._gap_told_before:
+            self._gap_told_before = place
+            self._stream.tell(EventKind.GAP, f"items may be missing: {why}")
+
+    def _was_healthy(self, stood: float) -> bool:
+        before, self._received = self._received, self._stream.stats.received
+        healthy_after = self._backoff.healthy_after
+        flowed = self._stream.flowing >= healthy_after and self._received > before
+        return flowed or stood >= healthy_after * _QUIET
+
+    def _raise_if_spent(self, error: CompatError, seconds: float) -> None:
+        rule, backoff = rule_for(error), self._backoff
+        patient = rule is not None and rule.budget is Budget.PATIENCE
+        spent = patient and seconds > backoff.patience
+        if not patient or not self._stream.stats.received:
+            self._defects += 1
+            spent = spent or self._defects > backoff.attempts
+        if spent:
+            kind = OutageError if patient else RestartsExhaustedError
+            raise kind(self._plugin, str(self._stream.key), tuple(self._reasons), self._failures) from error
