@@ -37,7 +37,7 @@ __all__ = ["ADAPTER", "GenericDriver", "generic_adapter"]
 _LOOK_EVERY = 0.1  # seconds between two looks at a running guest
 # When a guest counts as stuck on connections that are dead, from when it has been told of it:
 _DEAD_ANSWERS = 20  # answers, each after 50 ms or more, without an attempt to open another
-_ASKING_AFTER = 10.0  # seconds, if it has asked for one of them again
+_ASKING_AFTER = 3.0  # seconds, if it has asked for one of them again
 _LOST_AFTER = 30.0  # seconds, whatever it does: it may be backing off
 
 

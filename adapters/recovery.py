@@ -154,7 +154,7 @@ class Recovery:
         self._stream.enter_state(StreamState.RECOVERING, str(error))
         wait = self._backoff.wait_after(self._failures)
         # Not before it was asked for, and not all callers at that moment.
-        return wait if asked is None else asked + min(wait, self._backoff.first)
+        return wait if asked is None else asked + wait
 
     def tell_gap(self, why: str) -> None:
         """Tell that items may be missing: once, however many attempts it takes to go on."""

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 from adapters import encoding, host
 from adapters.contract import MessageEncoding
 from adapters.metadata import AnswersCache
+from adapters.net import gateway
+from adapters.net.pacing import Pacer
 from adapters.recent import Recent
 from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
@@ -24,9 +26,10 @@ settings.load_profile("suite")
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What plugins have said of themselves, or shown, in another test is not known in this one."""
+    """What plugins have said of themselves, or hosts have been asked for, in another test is not known in this one."""
     monkeypatch.setattr(host, "_answers", AnswersCache(256))
     monkeypatch.setattr(encoding, "_proven", Recent[MessageEncoding](256))
+    monkeypatch.setattr(gateway, "PACER", Pacer())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from adapters.contract import EventKind, Stream, StreamData, StreamKey
 from adapters.times import rfc3339
 from compat.cli.command import Command
 from compat.cli.output import Output
-from compat.cli.parameters import KEY, Open, Whole, format_option, opens_plugin
+from compat.cli.parameters import KEY, POSITIVE, Open, Whole, format_option, opens_plugin
 from compat.cli.progress import waiting
 from detectors.errors import CompatError
 from detectors.wording import shown
@@ -27,8 +27,9 @@ _PIECE = 64 * 2**10  # bytes that are written at once
 @opens_plugin
 @click.argument("key", type=KEY)
 @click.option("--count", type=Whole(min=1), metavar="N", help="Stop after so many items; without it, run until Ctrl-C.")
+@click.option("--idle-limit", type=POSITIVE, metavar="SECONDS", help="Start anew when no item comes for so long.")
 @format_option
-def run(open_: Open, key: StreamKey, count: int | None, style: str) -> int:
+def run(open_: Open, key: StreamKey, count: int | None, idle_limit: float | None, style: str) -> int:
     """Stream KEY from the plugin FILE.
 
     KEY has the form type:source:identifier?name=value&name=value. The type is usually ohlcv, which are candles, with
@@ -46,7 +47,7 @@ def run(open_: Open, key: StreamKey, count: int | None, style: str) -> int:
 
     async def stream_items() -> None:
         with waiting(f"waiting for the first item of {key}") as begun:
-            async with open_() as plugin, plugin.stream(key) as stream:
+            async with open_() as plugin, plugin.stream(key, idle_limit=idle_limit) as stream:
                 telling = asyncio.create_task(_tell(stream))
                 try:
                     await _write_items(stream, _FORMATS[style], count, begun)

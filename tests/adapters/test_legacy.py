@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -13,15 +14,16 @@ from compat import (
     ConfigurationError,
     Crossing,
     Direction,
+    Pacing,
     UnsupportedPluginError,
     inspect,
 )
 from tests.support.echo import open_module
 from tests.support.guests import Answer
-from tests.support.legacy import FINE, KEY, asked, legacy
+from tests.support.legacy import FINE, KEY, asked, legacy, on
 from tests.support.plugins import wat
 from tests.support.sockets import Connector
-from tests.support.waiting import drain
+from tests.support.waiting import drain, guest_threads
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -90,6 +92,38 @@ async def test_streams_of_a_plugin_share_guests_and_the_requests_have_a_guest_of
     if dialect == "callback":
         ids = [request["streamId"] for request in asked(crossings, "prepare_stream")]
         assert len(set(ids)) == 3
+
+
+async def test_five_hundred_streams_need_a_handful_of_guests() -> None:
+    connector = Connector(lambda _: ["data"])
+    wasm, pacing = legacy("command"), Pacing(rate=10_000, burst=1_000)
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        open_module(wasm, connector, pacing=pacing) as plugin,
+    ):
+        before = set(guest_threads())
+        streams = [await stack.enter_async_context(plugin.stream(KEY)) for _ in range(500)]
+        assert {(await drain(stream, 1))[0].sequence for stream in streams} == {0}
+        assert len(set(guest_threads()) - before) == AdapterSettings().guests == 4
+        assert connector.open == 500
+    assert connector.open == 0
+
+
+async def test_a_stream_that_traps_takes_only_those_with_it_that_share_its_guest() -> None:
+    feeds = [["data"], ["data"], ["data", "trap"]]
+    connector = Connector(lambda number: feeds[number] if number < 3 else ["data"])
+    wasm = legacy("command", on("trap", then="trap"))
+    async with (
+        open_module(wasm, connector, guests=2) as plugin,
+        plugin.stream(KEY) as sharing,
+        plugin.stream(KEY) as elsewhere,
+    ):
+        await drain(sharing, 1)
+        await drain(elsewhere, 1)
+        async with plugin.stream(KEY) as culprit:  # a guest for two: it shares the first one's
+            await drain(culprit, 2)
+            assert culprit.stats.restarts == 1
+        assert elsewhere.stats.restarts == elsewhere.stats.reconnects == 0
 
 
 def test_a_module_of_no_known_dialect_has_no_legacy_adapter() -> None:

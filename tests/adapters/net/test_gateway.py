@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket as sockets
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from adapters.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError
 from adapters.net import gateway as gateway_module
 from adapters.net.gateway import Gateway
+from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import WebSocketConnector
+from tests.support.sockets import Connector as LocalConnector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +74,72 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
 
 async def connect(through: Gateway, url: str) -> Socket:
     return await through.connect(url, headers={}, subprotocol=None)
+
+
+class Refusing:
+    """A connector for a server that refuses every handshake."""
+
+    def __init__(self, *, status: int, retry_after: float | None = None) -> None:
+        self.asked = 0
+        self._facts: dict[str, Any] = {"status": status, "retry_after": retry_after}
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        self.asked += 1
+        raise ConnectFailedError(url, "refused with s3cret", remedy="Wait", **self._facts)
+
+
+def anywhere(connector: Any, pacing: Pacing | None = None) -> Gateway:
+    rules = NetworkPolicy(also=("wss://*.example", "wss://*.example:*"), allow_private=True)
+    made = pacing or Pacing()
+    no_http = lambda: pytest.fail("no HTTP client is needed")  # noqa: E731
+    return Gateway("p", rules, (), connector, no_http, pacing=made, redact=lambda text: text.replace("s3cret", "***"))
+
+
+async def test_what_a_refused_handshake_said_is_kept_without_its_secrets() -> None:
+    through = anywhere(Refusing(status=403))
+    with pytest.raises(ConnectFailedError) as caught:
+        await connect(through, "wss://api.example/x?token=t")
+    error = caught.value
+    assert (error.url, error.problem, error.remedy) == ("wss://api.example/x", "refused with ***", "Wait")
+    assert (error.status, error.retry_after) == (403, None)
+
+
+async def test_a_host_that_wants_to_be_left_alone_is_not_asked_again_by_anybody() -> None:
+    connector = Refusing(status=429, retry_after=60)
+    with pytest.raises(ConnectFailedError):
+        await connect(anywhere(connector), "wss://api.example/x")
+    for url in ("wss://api.example/y", "wss://api.example:443/z"):
+        with pytest.raises(ConnectFailedError, match="asked to be left alone for another 60 s") as caught:
+            await connect(anywhere(connector), url)
+        assert caught.value.status == 429
+        assert caught.value.retry_after == pytest.approx(60, abs=1)
+    assert connector.asked == 1
+    with pytest.raises(ConnectFailedError, match="refused"):
+        await connect(anywhere(connector), "wss://api.example:8443/x")
+    assert connector.asked == 2
+
+
+async def test_attempts_at_one_host_are_spread_over_time() -> None:
+    connector, pacing = Refusing(status=500), Pacing(rate=20, burst=2)
+    begun = time.monotonic()
+    for _ in range(5):
+        with pytest.raises(ConnectFailedError):
+            await connect(anywhere(connector, pacing), "wss://api.example/x")
+    assert 0.15 <= time.monotonic() - begun < 1
+
+
+async def test_only_so_many_connections_to_a_host_are_open_at_once() -> None:
+    through = anywhere(LocalConnector(), Pacing(connections=2))
+    first, second = [await through.connect("wss://a.example/", headers={}, subprotocol=None) for _ in range(2)]
+    with pytest.raises(ConnectFailedError, match="2 connections to this host are open, which is the limit"):
+        await connect(through, "wss://a.example/")
+    await connect(through, "wss://b.example/")
+    await first.close()
+    await first.close()  # counts once
+    await connect(through, "wss://a.example/")
+    with pytest.raises(ConnectFailedError):
+        await connect(through, "wss://a.example/")
+    await second.close()
 
 
 async def test_what_is_denied_is_neither_resolved_nor_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
