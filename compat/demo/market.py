@@ -18,7 +18,7 @@ import attrs
 
 from detectors.errors import UsageError
 
-__all__ = ["GENESIS", "Candle", "Market"]
+__all__ = ["GENESIS", "Candle", "Market", "interval_seconds"]
 
 GENESIS = 1_735_689_600
 """Open time of candle 0, unix seconds: 2025-01-01T00:00:00Z."""
@@ -90,7 +90,7 @@ class Market:
             for interval in intervals:
                 key = _digest(f"{seed}/{symbol}/{interval}")
                 first = array("q", [_first_price(_digest(f"{seed}/{symbol}")) << _FINE_SHIFT])
-                self._walks[symbol, interval] = _Walk(key, _interval_seconds(interval), first)
+                self._walks[symbol, interval] = _Walk(key, interval_seconds(interval), first)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -129,7 +129,8 @@ class Market:
         )
 
 
-def _interval_seconds(interval: str) -> int:
+def interval_seconds(interval: str) -> int:
+    """The length of an interval in seconds. Raises ``UsageError`` if it is none."""
     match = _INTERVAL.fullmatch(interval)
     if match is None:
         raise UsageError(f"{interval!r} is not a candle interval", remedy="Write a number and s, m, h or d: 5m.")

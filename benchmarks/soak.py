@@ -1,0 +1,163 @@
+"""Streams of both kinds on an exchange that misbehaves for hours, and whether they always told the truth.
+
+Every few seconds something goes wrong at random: connections are dropped or closed, callers are turned away, the
+exchange falls silent, talks nonsense or floods. A line is printed every so often; in the end every stream must have
+delivered rising candles with a gap told wherever one is missing, and nothing may have grown. Exits with 1 if not.
+
+    python -m benchmarks.soak [--seconds N] [--streams N] [--seed N] [--every SECONDS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import compat
+from benchmarks.feed import resident_mib
+from compat.demo import Exchange, plugin_path
+from compat.demo.audit import Audit, number_of
+
+KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
+KINDS = ("legacy", "generic")
+SETTLING = 20.0  # seconds: what is still growing then is growing
+GROWTH = 1.25  # of memory, that is no leak yet: buffers fill in floods
+
+
+class Soaked:
+    """One stream, read for as long as it lives."""
+
+    def __init__(self, stream: compat.Stream) -> None:
+        self.stream = stream
+        self.audit = Audit()
+        self.broken: Exception | None = None
+
+    async def read(self) -> None:
+        """Read to the end."""
+        try:
+            async for item in self.stream:
+                candle = item.candle()
+                if candle is not None:
+                    self.audit.note_item(item.sequence, number_of(candle.opened // 10**9, "1m"))
+        except compat.CompatError as error:
+            self.broken = error
+
+    async def listen(self) -> None:
+        """Hear of every gap."""
+        async for event in self.stream.events():
+            if event.kind is compat.EventKind.GAP:
+                self.audit.note_gap(event.sequence)
+
+
+class Mishaps:
+    """What goes wrong, by name."""
+
+    def __init__(self, exchange: Exchange, seed: int) -> None:
+        self._exchange = exchange
+        self._random = random.Random(seed)
+        self.counts: Counter[str] = Counter()
+        self._all: dict[str, Callable[[], Awaitable[None]]] = {
+            "drop": exchange.drop_all,
+            "close": exchange.close_all,
+            "garbage": lambda: exchange.broadcast("<html>502 Bad Gateway</html>"),
+            "flood": self._flood,
+            "reject": self._reject,
+            "silence": self._silence,
+        }
+
+    async def go_on(self) -> None:
+        """One after the other, for ever."""
+        while True:
+            await asyncio.sleep(self._random.uniform(0.5, 5))
+            name = self._random.choice(list(self._all))
+            self.counts[name] += 1
+            await self._all[name]()
+
+    async def _flood(self) -> None:
+        self._exchange.flood(self._random.randint(100, 5_000))
+
+    async def _reject(self) -> None:
+        self._exchange.reject(self._random.randint(1, 40), self._random.choice((429, 500, 503)))
+        await self._exchange.drop_all()
+
+    async def _silence(self) -> None:
+        self._exchange.silence()
+        await asyncio.sleep(self._random.uniform(0.5, 8))
+        self._exchange.resume()
+
+
+def open_files() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def line(begun: float, soaked: list[Soaked], exchange: Exchange) -> str:
+    """What it has come to."""
+    stats = [each.stream.stats for each in soaked]
+    states = Counter(str(each.stream.state) for each in soaked)
+    return (
+        f"{time.monotonic() - begun:8.0f} s  {sum(s.received for s in stats):>10,} items  "
+        f"{sum(each.audit.missing for each in soaked):>8,} missing in {sum(each.audit.holes for each in soaked):>6,} gaps  "
+        f"{sum(s.reconnects for s in stats):>6,} reconnects {sum(s.restarts for s in stats):>6,} restarts  "
+        f"{resident_mib():7.1f} MiB {threading.active_count():>4} threads {open_files():>4} files  "
+        f"{exchange.connections:>3} connected  {', '.join(f'{count} {state}' for state, count in states.items())}"
+    )
+
+
+async def soak(seconds: float, streams: int, seed: int, every: float) -> int:
+    """Run it. Returns the exit code."""
+    begun, grown_from = time.monotonic(), 0.0
+    backoff = compat.Backoff(first=0.1, highest=2.0, healthy_after=5.0)
+    settings = compat.AdapterSettings(backoff=backoff, idle_limit=5.0)
+    async with Exchange(seed=seed, rate=20) as exchange, contextlib.AsyncExitStack() as stack:
+        plugins = [
+            await stack.enter_async_context(
+                compat.open_plugin(plugin_path(kind), rewrite=exchange.rewrites, allow_private=True, settings=settings)
+            )
+            for kind in KINDS
+        ]
+        opened = [plugins[number % len(plugins)].stream(KEY) for number in range(streams)]
+        soaked = [Soaked(await stack.enter_async_context(stream)) for stream in opened]
+        tasks = [asyncio.create_task(work()) for each in soaked for work in (each.read, each.listen)]
+        mishaps = Mishaps(exchange, seed)
+        misbehaving = asyncio.create_task(mishaps.go_on())
+        while (left := seconds - (time.monotonic() - begun)) > 0:
+            await asyncio.sleep(min(left, every))
+            print(line(begun, soaked, exchange), flush=True)
+            if not grown_from and time.monotonic() - begun > SETTLING:
+                gc.collect()
+                grown_from = resident_mib()
+        misbehaving.cancel()
+        exchange.resume()
+        await asyncio.sleep(3 * backoff.highest)
+        print(line(begun, soaked, exchange), flush=True)
+        gc.collect()
+        growth = resident_mib() / grown_from if grown_from else 1.0
+    await asyncio.gather(*tasks)
+    print(
+        f"went wrong at the exchange: {', '.join(f'{name} {count}' for name, count in sorted(mishaps.counts.items()))}"
+    )
+    problems = [f"{each.stream.key}: {problem}" for each in soaked for problem in each.audit.problems]
+    problems += [str(each.broken) for each in soaked if each.broken is not None]
+    problems += [f"lingering guests: {count}" for count in [compat.lingering_guests()] if count]
+    problems += [f"memory grew to {growth:.2f} times what it was after {SETTLING:.0f} s"] if growth > GROWTH else []
+    print("\n".join(problems) or f"every stream told the truth; memory {growth:.2f} x since {SETTLING:.0f} s")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3_600)
+    parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=float, default=60.0, help="Seconds between two lines.")
+    options = parser.parse_args()
+    sys.exit(asyncio.run(soak(options.seconds, options.streams, options.seed, options.every)))

@@ -1,0 +1,81 @@
+"""A stream that is read in the background, and what came of it held against the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from compat import EventKind, Plugin, Stream, StreamEvent, StreamKey
+from compat.demo.audit import Audit, number_of
+from tests.support.plugins import candle_key
+from tests.support.waiting import until
+
+__all__ = ["Watched", "watching"]
+
+
+class Watched:
+    """What a stream has delivered and told so far.
+
+    Attributes:
+        audit: Of its items.
+        events: Its events.
+        error: What broke it.
+        ended: Whether there is no more to come.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.audit = Audit()
+        self.events: list[StreamEvent] = []
+        self.error: Exception | None = None
+        self.ended = False
+
+    async def read(self) -> None:
+        """Read to the end."""
+        try:
+            async for item in self.stream:
+                candle = item.candle()
+                assert candle is not None
+                interval = self.stream.key.parameters["timeframe"]
+                self.audit.note_item(item.sequence, number_of(candle.opened // 10**9, interval))
+        except Exception as error:  # noqa: BLE001 - tests look at it
+            self.error = error
+        finally:
+            self.ended = True
+
+    async def listen(self) -> None:
+        """Listen to the end."""
+        async for event in self.stream.events():
+            self.events.append(event)
+            if event.kind is EventKind.GAP:
+                self.audit.note_gap(event.sequence)
+
+    def told(self, kind: EventKind) -> list[StreamEvent]:
+        """The events of a kind so far."""
+        return [event for event in self.events if event.kind is kind]
+
+    async def more(self, count: int, within: float = 10.0) -> None:
+        """Wait for so many more items."""
+        wanted = self.audit.delivered + count
+        await until(lambda: self.audit.delivered >= wanted or self.ended, f"{count} more items", within=within)
+        assert self.audit.delivered >= wanted, f"the stream ended: {self.error!r}"
+
+    async def end(self, within: float = 20.0) -> Exception | None:
+        """Wait for its end. Returns what broke it."""
+        await until(lambda: self.ended, "the stream ends", within=within)
+        return self.error
+
+
+@contextlib.asynccontextmanager
+async def watching(plugin: Plugin, key: StreamKey | None = None, **how: Any) -> AsyncIterator[Watched]:
+    """Open a stream and read it until the block ends."""
+    async with plugin.stream(key or candle_key(), **how) as stream:
+        watched = Watched(stream)
+        tasks = [asyncio.create_task(watched.read()), asyncio.create_task(watched.listen())]
+        try:
+            yield watched
+        finally:
+            await stream.aclose()
+            await asyncio.wait(tasks)
