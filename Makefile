@@ -6,7 +6,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fixtures package lowest newest bench fuzz clean
+.PHONY: help demo test lint format fixtures package lowest newest bench fuzz soak clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: .venv/.ready ## Long streams, parked guests and the detector, beside othe
 	@$(BIN)/python -m benchmarks.inspect
 	@$(BIN)/python -m benchmarks.long_stream
 	@$(BIN)/python -m benchmarks.parked_guests
+
+soak: .venv/.ready ## Streams of both kinds on an exchange that misbehaves for an hour
+	@$(BIN)/python -m benchmarks.soak
 
 fuzz: .venv/.ready ## 100,000 damaged modules for the detector (about ten minutes)
 	@$(BIN)/python -m benchmarks.fuzz

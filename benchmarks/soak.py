@@ -28,7 +28,9 @@ from compat.demo.audit import Audit, number_of
 
 KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
 KINDS = ("legacy", "generic")
-SETTLING = 20.0  # seconds: what is still growing then is growing
+IDLE_LIMIT = 4.0  # seconds
+BUDGET = 4 * 2**20  # bytes of kernel memory, so that guests take over from each other now and then
+SETTLING = 30.0  # seconds: what is still growing then is growing
 GROWTH = 1.25  # of memory, that is no leak yet: buffers fill in floods
 
 
@@ -90,7 +92,8 @@ class Mishaps:
 
     async def _silence(self) -> None:
         self._exchange.silence()
-        await asyncio.sleep(self._random.uniform(0.5, 8))
+        # Longer than the idle limit: what a live market does not say over a connection that stands, nobody can miss.
+        await asyncio.sleep(IDLE_LIMIT + self._random.uniform(2, 5))
         self._exchange.resume()
 
 
@@ -101,22 +104,28 @@ def open_files() -> int:
 
 def line(begun: float, soaked: list[Soaked], exchange: Exchange) -> str:
     """What it has come to."""
-    stats = [each.stream.stats for each in soaked]
+    stats, audits = [each.stream.stats for each in soaked], [each.audit for each in soaked]
     states = Counter(str(each.stream.state) for each in soaked)
-    return (
-        f"{time.monotonic() - begun:8.0f} s  {sum(s.received for s in stats):>10,} items  "
-        f"{sum(each.audit.missing for each in soaked):>8,} missing in {sum(each.audit.holes for each in soaked):>6,} gaps  "
-        f"{sum(s.reconnects for s in stats):>6,} reconnects {sum(s.restarts for s in stats):>6,} restarts  "
-        f"{resident_mib():7.1f} MiB {threading.active_count():>4} threads {open_files():>4} files  "
-        f"{exchange.connections:>3} connected  {', '.join(f'{count} {state}' for state, count in states.items())}"
+    parts = (
+        f"{time.monotonic() - begun:7.0f} s",
+        f"{sum(one.received for one in stats):>10,} items",
+        f"{sum(one.missing for one in audits):>9,} missing in {sum(one.holes for one in audits):>6,} gaps",
+        f"{sum(one.reconnects for one in stats):>6,} reconnects",
+        f"{sum(one.restarts for one in stats):>6,} restarts",
+        f"{resident_mib():7.1f} MiB",
+        f"{threading.active_count():>3} threads",
+        f"{open_files():>3} files",
+        f"{exchange.connections:>3} connected",
+        ", ".join(f"{count} {state}" for state, count in states.items()),
     )
+    return "  ".join(parts)
 
 
 async def soak(seconds: float, streams: int, seed: int, every: float) -> int:
     """Run it. Returns the exit code."""
     begun, grown_from = time.monotonic(), 0.0
     backoff = compat.Backoff(first=0.1, highest=2.0, healthy_after=5.0)
-    settings = compat.AdapterSettings(backoff=backoff, idle_limit=5.0)
+    settings = compat.AdapterSettings(backoff=backoff, idle_limit=IDLE_LIMIT, memory_budget=BUDGET)
     async with Exchange(seed=seed, rate=20) as exchange, contextlib.AsyncExitStack() as stack:
         plugins = [
             await stack.enter_async_context(
@@ -142,9 +151,7 @@ async def soak(seconds: float, streams: int, seed: int, every: float) -> int:
         gc.collect()
         growth = resident_mib() / grown_from if grown_from else 1.0
     await asyncio.gather(*tasks)
-    print(
-        f"went wrong at the exchange: {', '.join(f'{name} {count}' for name, count in sorted(mishaps.counts.items()))}"
-    )
+    print("went wrong at the exchange:", ", ".join(f"{name} {count}" for name, count in sorted(mishaps.counts.items())))
     problems = [f"{each.stream.key}: {problem}" for each in soaked for problem in each.audit.problems]
     problems += [str(each.broken) for each in soaked if each.broken is not None]
     problems += [f"lingering guests: {count}" for count in [compat.lingering_guests()] if count]

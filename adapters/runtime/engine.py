@@ -20,6 +20,8 @@ import attrs
 import msgspec
 from extism_sys import ffi, lib
 
+from adapters.runtime.heap import map_large_blocks
+
 __all__ = ["CallOutcome", "HostFunction", "Instance", "InstantiationError", "KernelAccess", "RawMemory"]
 
 _CALLBACK = "void(ExtismCurrentPlugin*, const ExtismVal*, ExtismSize, ExtismVal*, ExtismSize, void*)"
@@ -152,6 +154,7 @@ class Instance:
     """
 
     def __init__(self, wasm: bytes, functions: Sequence[HostFunction]) -> None:
+        map_large_blocks()
         self._lock = threading.Lock()  # keeps cancel and free apart
         self._raised: BaseException | None = None
         self._callbacks = [self._callback(function.call) for function in functions]
