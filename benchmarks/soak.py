@@ -1,7 +1,7 @@
 """Streams of both kinds on an exchange that misbehaves for hours, and whether they always told the truth.
 
 Every few seconds something goes wrong at random: connections are dropped or closed, callers are turned away, the
-exchange falls silent, talks nonsense or floods. A line is printed every so often; in the end every stream must have
+exchange talks nonsense or floods. A line is printed every so often; in the end every stream must have
 delivered rising candles with a gap told wherever one is missing, and nothing may have grown. Exits with 1 if not.
 
     python -m benchmarks.soak [--seconds N] [--streams N] [--seed N] [--every SECONDS]
@@ -72,7 +72,6 @@ class Mishaps:
             "garbage": lambda: exchange.broadcast("<html>502 Bad Gateway</html>"),
             "flood": self._flood,
             "reject": self._reject,
-            "silence": self._silence,
         }
 
     async def go_on(self) -> None:
@@ -89,12 +88,6 @@ class Mishaps:
     async def _reject(self) -> None:
         self._exchange.reject(self._random.randint(1, 40), self._random.choice((429, 500, 503)))
         await self._exchange.drop_all()
-
-    async def _silence(self) -> None:
-        self._exchange.silence()
-        # Longer than the idle limit: what a live market does not say over a connection that stands, nobody can miss.
-        await asyncio.sleep(IDLE_LIMIT + self._random.uniform(2, 5))
-        self._exchange.resume()
 
 
 def open_files() -> int:
@@ -145,7 +138,6 @@ async def soak(seconds: float, streams: int, seed: int, every: float) -> int:
                 gc.collect()
                 grown_from = resident_mib()
         misbehaving.cancel()
-        exchange.resume()
         await asyncio.sleep(3 * backoff.highest)
         print(line(begun, soaked, exchange), flush=True)
         gc.collect()

@@ -20,10 +20,10 @@ SCRIPT = textwrap.dedent("""
 
     async def main():
         async def come_and_go():
-            for _ in range(4):
+            for _ in range(3):
                 async with compat.open_plugin(plugin_path("generic")) as plugin:
                     await plugin.call("meta")
-        for _ in range(3):
+        for _ in range(2):
             await asyncio.gather(*(come_and_go() for _ in range(8)))
             print(resident())
 
