@@ -187,8 +187,8 @@ class PluginHost:
             self.name,
             self.settings.policy,
             info.network_targets,
-            self.settings.connector,
-            self.settings.http,
+            self.settings.websockets(),
+            self.settings.http_client,
             redact=self.redact,
         )
         network = GuestNetwork(
