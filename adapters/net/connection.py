@@ -1,4 +1,4 @@
-"""One connection of the ``websockets`` library, in two things unlike its base.
+"""One connection of the ``websockets`` library, in some things unlike its base.
 
 *Keepalive.* The library drops a connection whose pongs stay unread behind data that a slow consumer has not taken yet.
 Here any byte is a sign of life, and silence counts only while the socket is being read: a slow consumer makes the other
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -33,6 +34,13 @@ class KeptConnection(ClientConnection):
     half_open = False
     _heard = False
     _end: asyncio.TimerHandle | None = None
+
+    async def handshake(self, *args: Any, **options: Any) -> None:
+        """Say of a handshake that failed what became of the connection below it: a reset, or an alert of TLS."""
+        try:
+            await super().handshake(*args, **options)
+        except Exception as error:
+            raise error from self.connection_exc or error.__cause__
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life, and when there is nothing more to wait for."""
@@ -59,6 +67,8 @@ class KeptConnection(ClientConnection):
         try:
             for look in itertools.count(1):
                 await asyncio.sleep(self.ping_interval / _STEPS)
+                if self.state is not State.OPEN:  # it is ending already
+                    return
                 if self._heard or not self.transport.is_reading():
                     silent = None
                 elif silent is not None:

@@ -17,6 +17,7 @@ from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidHeader,
+    InvalidMessage,
     InvalidProxy,
     InvalidProxyStatus,
     InvalidStatus,
@@ -63,9 +64,11 @@ def what_failed(error: BaseException) -> Problem | None:
     """What went wrong while connecting; ``None`` for an exception that is not the network's."""
     if isinstance(error, InvalidStatus):
         return _refusal(error)
-    for cause in causes(error):  # a failure of TLS that ends the handshake after it is deeper down
+    for cause in causes(error):  # what befell the connection in the middle of a handshake is deeper down
         if isinstance(cause, ssl.SSLError):
             return Problem(*_tls_words(cause))
+        if isinstance(error, InvalidMessage) and isinstance(cause, ConnectionError | EOFError):
+            return what_failed(cause)
     for kind, words, remedy in _PROBLEMS:
         if isinstance(error, kind):
             return Problem(words(error), remedy)
@@ -115,6 +118,7 @@ _PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str], str], ...] = (
 
 _REFUSED = "Check the credentials in the plugin's configuration, and whether the exchange is in service"
 _REMEDIES: dict[int, str] = {
+    200: _NO_WEBSOCKET,
     401: "Check the credentials in the plugin's configuration",
     403: "Check the credentials in the plugin's configuration, and whether the exchange serves this place",
     404: _NO_WEBSOCKET,
@@ -128,7 +132,7 @@ def _refusal(error: InvalidStatus) -> Problem:
     status = error.response.status_code
     asked = error.response.headers.get_all("Retry-After")
     retry_after = read_retry_after(asked[0]) if len(asked) == 1 else None
-    later = "" if retry_after is None else f", and asks for {retry_after:g} s of patience"
+    later = "" if not retry_after else f", and asks for {retry_after:g} s of patience"
     words = f"the server answered with HTTP status {status}{later}"
     return Problem(words, _REMEDIES.get(status, _REFUSED), status, retry_after)
 
