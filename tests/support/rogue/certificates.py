@@ -54,6 +54,10 @@ class Authority:
         pem, key = b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes()
         return Identity(pem, key)
 
+    def client(self) -> ssl.SSLContext:
+        """A client's context that trusts it and nobody else."""
+        return ssl.create_default_context(cadata=self.certificate.decode())
+
     def trusting(self, context: ssl.SSLContext) -> ssl.SSLContext:
         """The context, which asks clients for a certificate of this authority."""
         self._authority.configure_trust(context)

@@ -112,8 +112,8 @@ async def join(near: Wire, port: int, flowing: asyncio.Event | None = None, *, f
         first: What was read of the connection before, and goes ahead.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(first)
     far = Wire(reader, writer)
-    await far.send(first)
 
     async def pump(source: Wire, sink: Wire) -> None:
         while data := await source.reader.read(2**16):
@@ -129,10 +129,10 @@ async def join(near: Wire, port: int, flowing: asyncio.Event | None = None, *, f
         for one in done:
             one.result()
     finally:
+        writer.transport.abort()  # first: what follows may be cancelled
         for one in pumps:
             one.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-        writer.transport.abort()
 
 
 class Rogue(Peer):
