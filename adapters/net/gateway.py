@@ -103,7 +103,7 @@ class Gateway:
             raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from None
         except ConnectFailedError as error:
             raise self._failed(target, error, error.remedy) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             problem, remedy = http_words(error)
             raise ConnectFailedError(target, self._redact(problem), remedy=remedy) from None
         values: dict[str, list[str]] = {}

@@ -42,7 +42,7 @@ class _Routes(httpx.AsyncBaseTransport):
             return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise
-        except httpx.TransportError as error:
+        except (httpx.TransportError, OSError) as error:  # an alert of TLS that comes late is not translated below
             problem, remedy = http_words(error)
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
 
@@ -59,7 +59,7 @@ class _Routes(httpx.AsyncBaseTransport):
             await route.aclose()
 
 
-def http_words(error: httpx.HTTPError | httpx.InvalidURL) -> Words:
+def http_words(error: Exception) -> Words:
     """What a request failed of, and what helps."""
     if isinstance(error, httpx.TimeoutException):
         return NO_ANSWER

@@ -193,7 +193,7 @@ _TLS: dict[str, Words] = {  # by OpenSSL's reasons, of which there is a new set 
 
 def _tls_words(error: ssl.SSLError) -> Words:
     if isinstance(error, ssl.SSLCertVerificationError):
-        problem = f"its certificate is not trusted: {error.verify_message}"
+        problem = f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
         return problem, _UNTRUSTED.get(error.verify_code, _TRUST)
     reason = getattr(error, "reason", None) or str(error)  # which some have not
     return _TLS.get(reason, (f"TLS failed: {reason}", ""))

@@ -91,11 +91,11 @@ LOSSES = {
     "closes, then deaf": Loss("the other end closed it with code 1000", within=1.5),
     "refuses by a close": Loss("the other end closed it with code 1008 'no *** for you'"),
 }
-ENDLESS = {"drips", "floods"}  # which end no connection by themselves; see test_connection
+ELSEWHERE = {"drips", "floods", "no TLS"}  # in test_connection and test_tls
 
 
 def test_every_behaviour_is_looked_at() -> None:
-    assert REFUSALS.keys() | LOSSES.keys() | ENDLESS == BEHAVIOURS.keys()
+    assert REFUSALS.keys() | LOSSES.keys() | ELSEWHERE == BEHAVIOURS.keys()
 
 
 def check(error: NetworkError, peer: Peer, wanted: Refusal | Loss) -> None:

@@ -48,6 +48,11 @@ async def speak_gibberish(wire: Wire) -> None:
     await wire.send(b"220 mail.example ESMTP\r\n")
 
 
+async def speak_no_tls(wire: Wire) -> None:
+    await wire.reader.read(1)
+    await wire.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
 async def answer_without_key(wire: Wire) -> None:
     await wire.request()
     await wire.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
@@ -98,6 +103,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "302": answers("302 Found", "Location: ws://elsewhere.example/?token=s3cret"),
     "200": answers("200 OK"),
     "no HTTP": speak_gibberish,
+    "no TLS": speak_no_tls,
     "no key": answer_without_key,
     # While it is open
     "stays silent": says(b"", then=Wire.turn_a_deaf_ear),
