@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import httpx
 
 from adapters.errors import ConnectFailedError
-from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, Words, causes, what_failed
+from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, causes, what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 
 __all__ = ["http_client", "http_words"]
 
 _TIMEOUT = 15.0  # seconds for each of connecting, sending, and waiting for more of the answer
+_HEAD = 60.0  # seconds until an answer begins: the library has no deadline for what is said to a SOCKS proxy
 
 
 def http_client(context: ssl.SSLContext | None = None) -> httpx.AsyncClient:
@@ -39,7 +41,8 @@ class _Routes(httpx.AsyncBaseTransport):
         if route is None:
             route = self._routes[proxy] = self._make(url, proxy)
         try:
-            return await route.handle_async_request(request)
+            async with asyncio.timeout(_HEAD):
+                return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise
         except (httpx.TransportError, OSError) as error:  # an alert of TLS that comes late is not translated below
@@ -61,11 +64,13 @@ class _Routes(httpx.AsyncBaseTransport):
 
 def http_words(error: Exception) -> Words:
     """What a request failed of, and what helps."""
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
         return NO_ANSWER
     for cause in causes(error):  # the library often says no more than that it failed
         if isinstance(cause, OSError) and cause.errno is not None:  # those of TLS are among them
             found = what_failed(cause)
             if found is not None:
                 return found.words, found.remedy
+    if isinstance(error, httpx.ProxyError):
+        return f"the proxy did not connect: {str(error).rstrip('.')}", PROXY_REMEDY
     return str(error) or type(error).__name__, ""

@@ -32,6 +32,7 @@ __all__ = [
     "BAD_PROXY",
     "NO_ANSWER",
     "NO_SOCKS",
+    "PROXY_REMEDY",
     "Problem",
     "Words",
     "causes",
@@ -69,6 +70,8 @@ def what_failed(error: BaseException) -> Problem | None:
             return Problem(*_tls_words(cause))
         if isinstance(error, InvalidMessage) and isinstance(cause, ConnectionError | EOFError):
             return what_failed(cause)
+    if isinstance(error, OSError) and (error.errno or 0) > 0:  # a subclass of theirs comes out as the system's own
+        error = OSError(error.errno, error.strerror)
     for kind, words, remedy in _PROBLEMS:
         if isinstance(error, kind):
             return Problem(words(error), remedy)
@@ -86,9 +89,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 # Opening
 
 _UNREACHABLE = "Check that it can be reached from here, or redirect the plugin to another address by a rewrite"
-_PROXY = "Correct the proxy in the environment, or exempt the host: no_proxy"
+PROXY_REMEDY = "Correct the proxy in the environment, or exempt the host: no_proxy"
 NO_ANSWER = ("no answer in time", _UNREACHABLE)
-BAD_PROXY = ("the proxy in this process's environment is not usable", _PROXY)
+BAD_PROXY = ("the proxy in this process's environment is not usable", PROXY_REMEDY)
 NO_SOCKS = ("the proxy in this process's environment speaks SOCKS", NEEDED)
 _NO_WEBSOCKET = "Check that the address is that of a WebSocket"
 
@@ -100,8 +103,12 @@ def _proxy_words(error: ProxyError) -> str:
 
 _PROBLEMS: tuple[tuple[type[Exception], Callable[[Any], str], str], ...] = (
     (InvalidURI, lambda _: "the address is not a WebSocket URL", ""),
-    (InvalidProxyStatus, lambda error: f"the proxy answered with HTTP status {error.response.status_code}", _PROXY),
-    (ProxyError, _proxy_words, _PROXY),
+    (
+        InvalidProxyStatus,
+        lambda error: f"the proxy answered with HTTP status {error.response.status_code}",
+        PROXY_REMEDY,
+    ),
+    (ProxyError, _proxy_words, PROXY_REMEDY),
     (InvalidProxy, lambda _: BAD_PROXY[0], BAD_PROXY[1]),
     (ImportError, lambda _: NO_SOCKS[0], NO_SOCKS[1]),
     # Its value may be a secret.

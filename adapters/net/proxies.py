@@ -35,13 +35,13 @@ def proxy_for(url: str) -> str | None:
     except ValueError:  # whoever connects to it will say so
         return None
     named = getproxies()
-    found = next(filter(None, map(named.get, _NAMES.get(parts.scheme, ()))), None)
-    if found is None or proxy_bypass(host):
+    name = next((name for name in _NAMES.get(parts.scheme, ()) if named.get(name)), None)
+    if name is None or proxy_bypass(host):
         return None
-    scheme, separator, rest = found.rpartition("://")
-    if scheme == "socks" or (scheme == "http" and found == named.get("socks")):
-        return f"socks5h://{rest}"  # the ways in which desktops write it
-    return found if separator else f"http://{found}"
+    scheme, _, rest = named[name].rpartition("://")
+    if scheme == "socks" or (name == "socks" and scheme in ("", "http")):  # the ways in which desktops write it
+        scheme = "socks5h"
+    return f"{scheme or 'http'}://{rest}"
 
 
 def by_way_of(problem: str, proxy: str | None) -> str:

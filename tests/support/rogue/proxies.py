@@ -71,11 +71,11 @@ class SocksProxy(_Proxy):
         version, count = await read(2)
         methods = await read(count)
         assert version == 5
-        wanted = 2 if self._login else 0
+        wanted = 2 if self._login or 0 not in methods else 0
         await wire.send(bytes([5, wanted if wanted in methods else 255]))
         if wanted not in methods:
             return
-        if self._login and not await self._knows(wire):
+        if wanted == 2 and not await self._knows(wire):
             return
         _, command, _, kind = await read(4)
         assert command == 1
@@ -92,6 +92,6 @@ class SocksProxy(_Proxy):
         for _ in range(2):
             size = (await wire.reader.readexactly(1))[0]
             given.append((await wire.reader.readexactly(size)).decode())
-        known = tuple(given) == self._login
+        known = self._login is None or tuple(given) == self._login
         await wire.send(bytes([1, not known]))
         return known
