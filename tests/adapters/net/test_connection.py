@@ -47,17 +47,26 @@ async def number(connection: ServerConnection) -> None:
         await connection.wait_closed()
 
 
-async def test_a_slow_consumer_makes_the_other_end_wait_and_loses_nothing() -> None:
+SECURE = pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+
+
+@SECURE
+async def test_a_slow_consumer_makes_the_other_end_wait_and_loses_nothing(
+    secure: bool, authority: Authority, tmp_path: Path
+) -> None:
     sent: list[ServerConnection] = []
 
     async def flood(connection: ServerConnection) -> None:
         sent.append(connection)
         await number(connection)
 
-    async with serve(flood, "127.0.0.1", 0, ping_interval=None, compression=None, close_timeout=0.1) as server:
-        socket = await attrs.evolve(QUICK, max_message=2**20).connect(
-            f"ws://127.0.0.1:{port_of(server)}", headers={}, subprotocol=None
-        )
+    context = serving(authority.identity(), tmp_path) if secure else None
+    connector = attrs.evolve(QUICK, max_message=2**20, ssl=authority.client())
+    async with serve(
+        flood, "127.0.0.1", 0, ssl=context, ping_interval=None, compression=None, close_timeout=0.1
+    ) as server:
+        url = f"{'wss' if secure else 'ws'}://127.0.0.1:{port_of(server)}"
+        socket = await connector.connect(url, headers={}, subprotocol=None)
         for n in range(1_500):  # more than all buffers on the way hold
             if n in (1, 700):
                 await asyncio.sleep(0.6)  # three times as long as the other end may be silent
@@ -149,7 +158,7 @@ async def test_a_connection_that_is_cut_is_told_as_a_reset() -> None:
         assert (len(between.attempts), between.attempts[0] <= time.monotonic()) == (1, True)
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@SECURE
 @pytest.mark.parametrize("read", [0, 1_000])
 async def test_a_flood_cannot_outwait_a_close(secure: bool, read: int, authority: Authority, tmp_path: Path) -> None:
     context: ssl.SSLContext | None = None
