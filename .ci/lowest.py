@@ -19,7 +19,8 @@ def lowest() -> dict[str, str]:
     """The lowest version of each direct dependency."""
     metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     found: dict[str, str] = {}
-    for text in metadata["project"]["dependencies"]:
+    extras = metadata["project"]["optional-dependencies"]
+    for text in (*metadata["project"]["dependencies"], *extras["socks"]):
         requirement = Requirement(text)
         bounds = [bound.version for bound in requirement.specifier if bound.operator == ">="]
         if len(bounds) != 1:

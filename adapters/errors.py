@@ -203,12 +203,19 @@ class ConnectFailedError(NetworkError):
     Attributes:
         url: The address without its query, which may hold a token.
         problem: What went wrong.
-        status: The HTTP status of the refused handshake; ``None`` if it did not come that far.
-        retry_after: Seconds after which the server wants to be asked again; ``None`` if it said nothing of that.
+        status: The HTTP status with which the server refused the handshake; ``None`` if it gave none.
+        retry_after: Seconds, 0 or more, for which the server asks not to be tried again; ``None`` if it does not. It
+            is the server's word, and may be any number.
     """
 
     def __init__(
-        self, url: str, problem: str, *, remedy: str = "", status: int | None = None, retry_after: float | None = None
+        self,
+        url: str,
+        problem: str,
+        *,
+        remedy: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"could not connect to {without_query(url)}: {problem}", remedy=remedy)
         self.url = without_query(url)
@@ -225,8 +232,8 @@ class ConnectionLostError(NetworkError):
         problem: How it ended.
     """
 
-    def __init__(self, url: str, problem: str) -> None:
-        super().__init__(f"the connection to {without_query(url)} was lost: {problem}")
+    def __init__(self, url: str, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"the connection to {without_query(url)} was lost: {problem}", remedy=remedy)
         self.url = without_query(url)
         self.problem = problem
 

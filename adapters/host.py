@@ -190,8 +190,8 @@ class PluginHost:
             self.name,
             self.settings.policy,
             info.network_targets,
-            self.settings.connector,
-            self.settings.http,
+            self.settings.websockets(),
+            self.settings.http_client,
             pacing=self.settings.pacing,
             redact=self.redact,
         )

@@ -6,17 +6,21 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 
 from adapters.contract import MessageEncoding
+from adapters.net.http import http_client
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
+from adapters.net.tls import Tls
 from adapters.observe import Observer
 from detectors.errors import UsageError
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["AdapterSettings", "Backoff"]
 
@@ -53,10 +57,6 @@ def _positive(_: object, field: attrs.Attribute[Any], value: float) -> None:
         raise UsageError(msg, remedy=f"Correct AdapterSettings({field.name}=...)")
 
 
-def _http_client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(follow_redirects=False, timeout=httpx.Timeout(15.0))
-
-
 @attrs.frozen
 class AdapterSettings:
     """What an adapter works with.
@@ -64,9 +64,12 @@ class AdapterSettings:
     Attributes:
         config: The plugin's configuration, given to every new guest. Its values are never shown.
         policy: The operator's decisions about the network.
-        connector: Opens WebSockets.
+        tls: Whom to trust and who to be in TLS, for WebSockets and ``http_request`` alike; ``None``: trust whom the
+            system trusts.
+        connector: Opens WebSockets. One of your own, or a ``WebSocketConnector`` with a context, does not use ``tls``.
         pacing: How fast connections to one host are opened, and how many, over all plugins of this process.
-        http: Makes the client for ``http_request``; it must not follow redirects.
+        http: Makes the client for ``http_request``, which must not follow redirects and does not use ``tls``;
+            ``None``: one that gives up after 15 s and goes through the proxies of the environment, as WebSockets do.
         observer: Sees every crossing of a guest's border.
         clock: Nanoseconds since 1970 UTC: for times of receipt, events, and guests that ask for the time.
         logger: Where a plugin's log records go, and its streams' events (at level INFO, states at DEBUG); ``None``: the
@@ -86,9 +89,10 @@ class AdapterSettings:
 
     config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     policy: NetworkPolicy = attrs.field(factory=NetworkPolicy)
+    tls: Tls | None = None
     connector: Connector = attrs.field(factory=WebSocketConnector)
     pacing: Pacing = attrs.field(factory=Pacing)
-    http: Callable[[], httpx.AsyncClient] = _http_client
+    http: Callable[[], httpx.AsyncClient] | None = None
     observer: Observer | None = None
     clock: Callable[[], int] = time.time_ns
     logger: logging.Logger | None = None
@@ -99,3 +103,14 @@ class AdapterSettings:
     backoff: Backoff = Backoff()
     message_encoding: MessageEncoding | None = None
     allow_start_section: bool = False
+
+    def websockets(self) -> Connector:
+        """What opens WebSockets: the connector, under ``tls`` where that is for it to use."""
+        theirs = self.connector
+        if self.tls is None or not isinstance(theirs, WebSocketConnector) or theirs.ssl is not None:
+            return theirs
+        return attrs.evolve(theirs, ssl=self.tls.context)
+
+    def http_client(self) -> httpx.AsyncClient:
+        """A client for ``http_request``, under ``tls`` unless it is made by a function of your own."""
+        return self.http() if self.http else http_client(self.tls.context if self.tls else None)

@@ -37,6 +37,7 @@ from adapters.errors import (
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
+from adapters.net.tls import Tls
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
@@ -112,6 +113,7 @@ __all__ = [
     "SubscriberTooSlowError",
     "Subscription",
     "SubscriptionStats",
+    "Tls",
     "UnknownExportError",
     "UnknownSourceError",
     "UnsupportedPluginError",

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from adapters.errors import ConnectFailedError, ConnectionLostError, without_query
+from adapters.net.http import http_words
 from adapters.net.pacing import PACER, Pacing
 from adapters.net.policy import NetworkPolicy, is_private
+from adapters.net.proxies import NEEDED, proxy_for
 from adapters.net.socket import Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError
@@ -30,6 +32,10 @@ _TOO_MANY = 429  # the HTTP status "Too Many Requests"
 _MAX_BODY = 16 * 2**20  # bytes
 _UNKNOWN_HOST = (
     "Check the host's name, and that this machine is online; --rewrite, or rewrite=, leads to another address"
+)
+_LEFT_TO_PROXY = (
+    "Where names can be resolved only by the proxy in the environment, leave it to that: --trust-proxy, or "
+    "NetworkPolicy(trust_proxy=True)"
 )
 _FRAMING = frozenset({"content-length", "transfer-encoding", "host"})  # headers that follow from the request itself
 
@@ -103,13 +109,8 @@ class Gateway:
         try:
             return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
-            raise ConnectFailedError(
-                target,
-                self._redact(error.problem),
-                remedy=self._unused_rewrites(url, target) or error.remedy or _plain(target),
-                status=error.status,
-                retry_after=error.retry_after,
-            ) from None
+            remedy = self._unused_rewrites(url, target) or error.remedy or _plain(target)
+            raise self._failed(target, error, remedy) from None
         except CompatError:
             raise
         except Exception as error:
@@ -127,19 +128,28 @@ class Gateway:
         try:
             own = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
             async with client.stream(method, target, headers=own, content=body) as response:
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _MAX_BODY:
-                        raise ConnectFailedError(target, f"the response is longer than {_MAX_BODY} bytes")
+                content = await _body_of(response, target)
         except (httpx.LocalProtocolError, ValueError, TypeError):  # their texts show what may be a secret
             raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ConnectFailedError(target, self._redact(str(error)) or type(error).__name__) from None
+        except ConnectFailedError as error:
+            raise self._failed(target, error, error.remedy) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            problem, remedy = http_words(error)
+            raise ConnectFailedError(target, self._redact(problem), remedy=remedy) from None
         values: dict[str, list[str]] = {}
         for name, value in response.headers.multi_items():
             values.setdefault(name.title(), []).append(value)
-        return HttpReply(response.status_code, values, bytes(content))
+        return HttpReply(response.status_code, values, content)
+
+    def _failed(self, target: str, error: ConnectFailedError, remedy: str) -> ConnectFailedError:
+        """The same error of the address that was really tried, without secrets."""
+        return ConnectFailedError(
+            target,
+            self._redact(error.problem),
+            remedy=remedy,
+            status=error.status,
+            retry_after=error.retry_after,
+        )
 
     def _client(self, target: str) -> httpx.AsyncClient:
         if self._http is None:
@@ -147,24 +157,32 @@ class Gateway:
                 self._http = self._make_http()
             except (ValueError, TypeError, ImportError):  # their texts show the proxy's address, and its password
                 problem = "the HTTP client cannot be made, most likely for the proxy in this process's environment"
-                remedy = "Correct the proxy, or exempt the host: no_proxy; SOCKS needs the package socksio"
+                remedy = f"Correct the proxy, or exempt the host: no_proxy. {NEEDED}"
                 raise ConnectFailedError(target, problem, remedy=remedy) from None
         return self._http
 
     async def _admit(self, url: str, schemes: tuple[str, ...]) -> str:
         target = self._policy.resolve(self._plugin, url, self._declared, schemes)
         if not self._policy.allow_private:
-            parts = urlsplit(target)
-            try:
-                found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None, type=_socket.SOCK_STREAM)
-            except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
-                problem = error.strerror if isinstance(error, OSError) else "it is not a host name"
-                remedy = self._unused_rewrites(url, target) or _UNKNOWN_HOST
-                problem = f"{parts.hostname} cannot be resolved: {problem}"
-                raise ConnectFailedError(target, problem, remedy=remedy) from error
-            for *_, address in found:
-                self._policy.check_address(self._plugin, target, str(address[0]))
+            for address in await self._addresses(url, target):
+                self._policy.check_address(self._plugin, target, address)
         return target
+
+    async def _addresses(self, url: str, target: str) -> list[str]:
+        """The addresses to judge: none of a name that is left to the proxy."""
+        host = urlsplit(target).hostname or ""
+        proxied = proxy_for(target) is not None
+        left = self._policy.trust_proxy and proxied and not is_private(host)
+        loop, flags = asyncio.get_running_loop(), _socket.AI_NUMERICHOST if left else 0
+        try:
+            found = await loop.getaddrinfo(host, None, type=_socket.SOCK_STREAM, flags=flags)
+        except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
+            if left:  # not an address but a name, as most are
+                return []
+            problem = error.strerror if isinstance(error, OSError) else "it is not a host name"
+            remedy = self._unused_rewrites(url, target) or (_LEFT_TO_PROXY if proxied else _UNKNOWN_HOST)
+            raise ConnectFailedError(target, f"{host} cannot be resolved: {problem}", remedy=remedy) from error
+        return [str(address[0]) for *_, address in found]
 
     def _unused_rewrites(self, url: str, target: str) -> str:
         """What to tell of an address that could not be reached, if there are rewrites and none was meant for it."""
@@ -183,6 +201,15 @@ def _host(target: str) -> str:
     """Host and port, for the account that is kept of them."""
     parts = urlsplit(target)
     return f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
+
+
+async def _body_of(response: httpx.Response, target: str) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MAX_BODY:
+            raise ConnectFailedError(target, f"the response is longer than {_MAX_BODY} bytes")
+    return bytes(content)
 
 
 def _plain(target: str) -> str:
@@ -254,7 +281,7 @@ class GuardedSocket:
 
     def _redacted(self, error: CompatError) -> CompatError:
         if isinstance(error, ConnectionLostError) and self._redact(error.problem) != error.problem:
-            return ConnectionLostError(self.url, self._redact(error.problem))
+            return ConnectionLostError(self.url, self._redact(error.problem), remedy=error.remedy)
         return error
 
     def _lost(self, error: Exception) -> ConnectionLostError:

@@ -45,6 +45,9 @@ class NetworkPolicy:
         allow_private: Whether loopback, private, link-local and other non-public addresses may be reached.
         rewrites: Pairs of URL prefixes ``(from, to)``; the first that fits redirects an address. The address that the
             plugin asked for must be allowed; the one it is redirected to is the operator's own word.
+        trust_proxy: Whether host names are left to the proxy that the environment names, where there is one: they are
+            not looked up here, and it is for the proxy to keep private addresses away. For machines that can resolve
+            no names themselves. What is written out as an address, and ``localhost``, is judged here as ever.
 
     Raises:
         UsageError: A rewrite is no pair of URL prefixes, or its two cannot stand for each other.
@@ -54,6 +57,7 @@ class NetworkPolicy:
     also: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
     allow_private: bool = False
     rewrites: tuple[tuple[str, str], ...] = ()
+    trust_proxy: bool = False
 
     def __attrs_post_init__(self) -> None:
         for prefix in (prefix for pair in self.rewrites for prefix in pair):
@@ -179,7 +183,8 @@ def is_private(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return host == "localhost"
+        name = host.lower().rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
     return not _is_public(host)
 
 

@@ -15,7 +15,8 @@ from click.shell_completion import CompletionItem
 
 from adapters.contract import StreamKey
 from adapters.errors import KeyFormatError
-from adapters.net.policy import parse_rewrite
+from adapters.net.policy import NetworkPolicy, parse_rewrite
+from adapters.net.tls import Tls
 from adapters.secrets import Redactor
 from adapters.settings import AdapterSettings
 from compat.cli.command import BadValue, Session
@@ -204,7 +205,23 @@ class _Rewrite(click.ParamType):  # type: ignore[type-arg]  # generic since clic
             raise BadValue(f"{error.message}.", error.remedy, param, ctx) from None
 
 
+class _Secret(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
+    """The name of a variable of the environment, for the value of which it stands."""
+
+    name = "NAME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = os.environ.get(str(value))
+        if found is None:
+            # Not repeated: it may be the secret itself.
+            hint = "Write the variable's name, without $; the secret itself does not belong on a command line"
+            raise BadValue("the environment has no such variable.", hint, param, ctx)
+        return found
+
+
 FILE, CONFIG_FILE, KEY, EXPORT = _File(".wasm"), _ConfigFile(), _Key(), _Export()
+
+_PEM = _File(".pem", ".crt", ".key")
 
 POSITIVE = _Positive()
 
@@ -236,6 +253,20 @@ _PLUGIN_OPTIONS = (
     click.option("--rewrite", type=_Rewrite(), multiple=True, help="Replace a URL prefix, to use another host."),
     click.option("--allow-private", is_flag=True, help="Let the plugin reach loopback and private addresses."),
     click.option(
+        "--trust-proxy",
+        is_flag=True,
+        help="Where the environment names a proxy, let that look up host names, and judge where they lead.",
+    ),
+    click.option("--ca-file", type=_PEM, help="Trust these authorities in TLS, in place of the system's."),
+    click.option("--client-cert", type=_PEM, help="Show this certificate to servers that ask for one."),
+    click.option("--client-key", type=_PEM, help="Its private key, if it is in another file."),
+    click.option(
+        "--client-key-password-env",
+        "key_password",
+        type=_Secret(),
+        help="The variable of the environment that holds the key's password.",
+    ),
+    click.option(
         "--allow-start-section",
         is_flag=True,
         help="Run a module whose start section runs before any deadline holds. Only for one that you trust.",
@@ -264,10 +295,16 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
         rewrite: tuple[tuple[str, str], ...],
         allow_private: bool,
         allow_start_section: bool,
+        trust_proxy: bool,
+        ca_file: Path | None,
+        client_cert: Path | None,
+        client_key: Path | None,
+        key_password: str | None,
         **others: Any,
     ) -> int:
         values: dict[str, Any] = {**(config_file or {}), **dict(config)}
-        click.get_current_context().ensure_object(Session).redact = Redactor(values)
+        secrets = {**values, "key password": key_password}
+        click.get_current_context().ensure_object(Session).redact = Redactor(secrets)
         open_ = functools.partial(
             _open,
             file,
@@ -275,13 +312,26 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
             kind=kind,
             rewrite=dict(rewrite),
             allow_private=allow_private,
-            settings=AdapterSettings(allow_start_section=allow_start_section),
+            settings=AdapterSettings(
+                policy=NetworkPolicy(trust_proxy=trust_proxy),
+                tls=_tls(ca_file, client_cert, client_key, key_password),
+                allow_start_section=allow_start_section,
+            ),
         )
         return function(open_, **others)
 
     for option in reversed(_PLUGIN_OPTIONS):
         command = option(command)
     return click.argument("file", type=FILE)(command)
+
+
+def _tls(*given: Any) -> Tls | None:
+    if all(value is None for value in given):
+        return None
+    try:
+        return Tls(*given)
+    except UsageError as error:
+        raise BadValue(f"{error.message}.", error.remedy, None, None) from None
 
 
 def _open(file: Path, config: Mapping[str, Any] | None, **options: Any) -> Plugin:

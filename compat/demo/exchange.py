@@ -122,7 +122,7 @@ class Exchange:
         self._transports: set[asyncio.BaseTransport] = set()
         self._changed = asyncio.Event()
         self._rejections = 0
-        self._rejection_status = 503
+        self._rejection: tuple[int, int | str | None] = (503, None)
         self._rest: dict[str, Callable[[dict[str, str]], tuple[int, str]]] = {
             "/api/v1/markets": self._get_markets,
             "/api/v1/intervals": self._get_intervals,
@@ -239,9 +239,15 @@ class Exchange:
             for clock in self._clocks.values():
                 clock.hurry(candles)
 
-    def reject(self, count: int, status: int = 503) -> None:
-        """Answer the next so many attempts to connect with an HTTP status."""
-        self._rejections, self._rejection_status = count, status
+    def reject(self, count: int, status: int = 503, retry_after: int | str | None = None) -> None:
+        """Answer the next so many attempts to connect with an HTTP status.
+
+        Args:
+            count: How many.
+            status: The status.
+            retry_after: What to say in ``Retry-After``: seconds, or a date as HTTP writes it; ``None``: nothing.
+        """
+        self._rejections, self._rejection = count, (status, retry_after)
 
     async def wait_for_connections(self, n: int, timeout: float) -> None:
         """Return once at least ``n`` connections are open.
@@ -297,7 +303,11 @@ class Exchange:
             if not self._rejections:
                 return None
             self._rejections -= 1
-            return _respond(connection, self._rejection_status, wire.encode(code="rejected", message="come back later"))
+            status, retry_after = self._rejection
+            response = _respond(connection, status, wire.encode(code="rejected", message="come back later"))
+            if retry_after is not None:
+                response.headers["Retry-After"] = str(retry_after)
+            return response
         handler = self._rest.get(url.path)
         if handler is None or request.method != "GET":
             return _respond(connection, 404, wire.encode(code="not_found", message=f"nothing at {url.path}"))

@@ -87,10 +87,11 @@ class Flood:
 
 @attrs.frozen
 class Reject:
-    """Refuse the next attempts to connect."""
+    """Refuse the next attempts to connect; ``retry_after`` is in seconds, or a date as HTTP writes it."""
 
     count: int
     status: int = 503
+    retry_after: int | str | None = None
 
 
 Action = Drop | Close | Garbage | Silence | Flood | Reject
@@ -132,7 +133,7 @@ class Stage(Protocol):
     def flood(self, candles: int) -> None:
         """Send candles ahead of their time."""
 
-    def reject(self, count: int, status: int = 503) -> None:
+    def reject(self, count: int, status: int = 503, retry_after: int | str | None = None) -> None:
         """Refuse the next attempts to connect."""
 
 
@@ -209,7 +210,7 @@ async def _flood(action: Flood, stage: Stage, _: Gate) -> None:
 
 
 async def _reject(action: Reject, stage: Stage, _: Gate) -> None:
-    stage.reject(action.count, action.status)
+    stage.reject(action.count, action.status, action.retry_after)
 
 
 _ACTIONS: dict[type[Action], Callable[[Any, Stage, Gate], Awaitable[None]]] = {

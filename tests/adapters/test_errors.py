@@ -118,8 +118,20 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
     (
         ConnectFailedError(SECRET_URL, "refused"),
         NetworkError,
-        {"url": SHOWN_URL, "problem": "refused"},
+        {"url": SHOWN_URL, "problem": "refused", "status": None, "retry_after": None},
         f"could not connect to {SHOWN_URL}: refused",
+    ),
+    (
+        ConnectFailedError(SECRET_URL, "too many", remedy="Wait", status=429, retry_after=1.5),
+        NetworkError,
+        {"status": 429, "retry_after": 1.5},
+        f"could not connect to {SHOWN_URL}: too many. Wait",
+    ),
+    (
+        ConnectionLostError(SECRET_URL, "too long", remedy="Raise it"),
+        NetworkError,
+        {"problem": "too long", "remedy": "Raise it"},
+        f"the connection to {SHOWN_URL} was lost: too long. Raise it",
     ),
     (
         ConnectionLostError(SECRET_URL, "it broke off"),

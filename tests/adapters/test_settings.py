@@ -36,7 +36,7 @@ def test_the_defaults_deny_the_network_and_tell_real_time() -> None:
 
 
 async def test_the_http_client_follows_no_redirect() -> None:
-    async with AdapterSettings().http() as client:
+    async with AdapterSettings().http_client() as client:
         assert not client.follow_redirects
         assert client.timeout.read is not None
 

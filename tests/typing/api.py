@@ -131,6 +131,7 @@ def settings() -> compat.AdapterSettings:
     observer: compat.Observer = watch
     return compat.AdapterSettings(
         policy=compat.NetworkPolicy(only=("wss://*.woox.io/*",), also=("https://api.woox.io/*",)),
+        tls=compat.Tls(ca="ca.pem", certificate=Path("cert.pem"), key="key.pem", key_password="..."),
         connector=connector,
         observer=observer,
         clock=lambda: 0,
@@ -148,6 +149,9 @@ async def errors(stream: compat.Stream, adapter: compat.StreamAdapter) -> AsyncI
         assert_type(error.reason, str)
     except compat.RestartsExhaustedError as error:
         assert_type(error.reasons, tuple[str, ...])
+    except compat.ConnectFailedError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.retry_after, float | None)
     except compat.UnknownSourceError as error:
         assert_type(error.known, tuple[str, ...])
     except compat.DetectionError as error:

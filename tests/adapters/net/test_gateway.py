@@ -277,10 +277,11 @@ async def test_a_response_that_is_too_long_is_given_up(monkeypatch: pytest.Monke
     ("error", "problem"),
     [
         (httpx.ConnectError("refused"), "refused"),
-        (httpx.ReadTimeout(""), "ReadTimeout"),
+        (httpx.ReadError(""), "ReadError"),
         (httpx.RemoteProtocolError("server disconnected"), "server disconnected"),
         (httpx.DecodingError("bad gzip"), "bad gzip"),
         (httpx.InvalidURL("bad URL"), "bad URL"),
+        (OSError("odd"), "odd"),
     ],
 )
 async def test_every_failure_of_http_is_a_failed_connection(error: Exception, problem: str) -> None:

@@ -17,10 +17,9 @@ import trustme
 from websockets.asyncio import client
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Close, CloseCode
 
 from adapters.errors import ConnectFailedError, ConnectionLostError
-from adapters.net.socket import WebSocketConnector, _problem
+from adapters.net.socket import WebSocketConnector
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response
@@ -278,39 +277,9 @@ async def test_what_cannot_be_sent_is_named_without_its_value(options: dict[str,
         assert await problem_with(url, **options) == problem
 
 
-@pytest.mark.parametrize(
-    ("proxy", "problem"),
-    [
-        ("foo://s3cret@a:1", "the proxy in this process's environment is not usable"),
-        ("socks5://u:s3cret@a:1", "the proxy in this process's environment needs the package python-socks"),
-    ],
-)
-async def test_an_unusable_proxy_in_the_environment_is_named(
-    monkeypatch: pytest.MonkeyPatch, proxy: str, problem: str
-) -> None:
-    monkeypatch.setenv("no_proxy", "")
-    for name in ("http_proxy", "https_proxy", "all_proxy", "socks_proxy"):
-        monkeypatch.setenv(name, proxy)
-    assert await problem_with("ws://a.example/") == problem
-
-
-def test_an_exception_that_is_not_the_networks_is_not_translated() -> None:
-    assert _problem(KeyError("a bug")) is None
-
-
 async def test_an_exception_that_is_not_the_networks_passes() -> None:
     with pytest.raises(TypeError):
         await WebSocketConnector().connect("ws://a/", headers=5, subprotocol=None)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [(OSError("odd"), "odd"), (OSError(), "OSError"), (EOFError(), "the server closed the connection")],
-)
-def test_every_error_of_the_system_has_words(error: Exception, words: str) -> None:
-    problem = _problem(error)
-    assert problem is not None
-    assert problem[0].startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +323,7 @@ async def test_a_message_that_is_too_long_ends_the_connection() -> None:
 
     async with server(shout) as url:
         socket = await open_socket(url, WebSocketConnector(max_message=100))
-        with pytest.raises(ConnectionLostError, match=r"(?i)closed"):
+        with pytest.raises(ConnectionLostError, match=r"a message is longer than 100 bytes.*raise max_message"):
             await socket.receive()
         await socket.close()
 
@@ -366,7 +335,7 @@ async def test_a_text_that_is_no_utf8_ends_the_connection() -> None:
 
     async with server(babble) as url:
         socket = await open_socket(url)
-        with pytest.raises(ConnectionLostError, match=r"closed"):
+        with pytest.raises(ConnectionLostError, match=r"a text message that came is not UTF-8"):
             await socket.receive()
         await socket.close()
 
@@ -421,13 +390,6 @@ def _accept(key: str) -> str:
     from websockets.utils import accept_key  # noqa: PLC0415 - the only use
 
     return accept_key(key)
-
-
-def test_a_close_frame_that_we_sent_is_shown_with_its_code() -> None:
-    from adapters.net.socket import _closed  # noqa: PLC0415 - a detail that no public way shows for sure
-
-    sent = Close(CloseCode.NORMAL_CLOSURE, "")
-    assert _closed(ConnectionClosed(None, sent)) == "closed by us (1000 (OK))"
 
 
 async def test_connections_of_a_function_of_ones_own_are_wrapped_and_its_errors_translated() -> None:

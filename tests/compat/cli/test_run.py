@@ -18,6 +18,7 @@ from compat import StreamData, StreamKey
 from compat.cli.run import _ndjson, _text
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
+from tests.support.rogue.certificates import Authority, serving
 from tests.support.simex import candle_of, candles
 from tests.support.waiting import until
 
@@ -97,6 +98,49 @@ async def test_json_is_whole_even_if_the_run_fails_or_is_interrupted(command: Co
         code, out, _ = await result(process, within=5)
     assert code == 130
     assert "items" in json.loads(out)
+
+
+async def test_tls_by_files_reaches_an_exchange_that_asks_for_a_certificate(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority()
+    own = authority.identity("client.example")
+    ca, certificate, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    ca.write_bytes(authority.certificate)
+    certificate.write_bytes(own.certificate)
+    key.write_bytes(own.encrypted("correct-horse"))
+    monkeypatch.setenv("KEY_PASSWORD", "correct-horse")
+    files = ("--ca-file", ca, "--client-cert", certificate, "--client-key", key)
+    context = authority.trusting(serving(authority.identity(), tmp_path))
+    async with Exchange(mode="replay", limit=1, ssl=context) as exchange:
+        options = ("--allow-private", "--count", 1, *files, "--client-key-password-env", "KEY_PASSWORD")
+        outcome = await run(command, exchange, LEGACY, *options)
+        assert (outcome.code, outcome.err) == (0, "")
+        outcome = await run(command, exchange, LEGACY, *options[:3], *files[:2])
+        assert outcome.code == 1
+        assert "could not connect" in outcome.err
+
+
+def test_tls_files_that_cannot_be_used_are_told_as_wrong_usage(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Authority().identity("client.example")
+    both = tmp_path / "both.pem"
+    both.write_bytes(own.certificate + own.encrypted("horse"))
+    monkeypatch.setenv("KEY_PASSWORD", "s3cret")
+    options = ("run", LEGACY.path, KEY, "--client-cert", both, "--client-key-password-env")
+    outcome = command(*options, "KEY_PASSWORD")
+    assert (outcome.code, outcome.err.splitlines()) == (
+        2,
+        [
+            f"error: Invalid value: TLS: the password does not open the key in '{both}'.",
+            "  Check the password, and whether it is that of this file",
+        ],
+    )
+    outcome = command(*options, "s3cret")
+    assert outcome.code == 2
+    assert "the environment has no such variable" in outcome.err
+    assert "s3cret" not in outcome.err
 
 
 async def test_a_configuration_file_is_read_and_single_values_go_before_it(

@@ -160,17 +160,19 @@ async def test_a_flood_comes_ahead_of_its_time_and_loses_nothing(mode: Any) -> N
 
 
 async def test_connections_are_rejected_so_many_times() -> None:
-    scenario = script((After(seconds=0), Reject(2)), (After(candles=1), Reject(1, 429)), (After(seconds=0), Drop()))
+    scenario = script((After(seconds=0), Reject(2)), (After(candles=1), Reject(1, 429, 30)), (After(seconds=0), Drop()))
     async with Exchange(mode="replay", scenario=scenario) as exchange:
         await asyncio.sleep(0)
         for _ in range(2):
-            with pytest.raises(InvalidStatus, match="503"):
+            with pytest.raises(InvalidStatus, match="503") as caught:
                 await dial(exchange)
+            assert "Retry-After" not in caught.value.response.headers
         async with dial(exchange) as socket:
             await socket.send(SUBSCRIBE)
             with pytest.raises(ConnectionClosed):
                 await hear_out(socket)
-        with pytest.raises(InvalidStatus, match="429"):
+        with pytest.raises(InvalidStatus, match="429") as caught:
             await dial(exchange)
+        assert caught.value.response.headers["Retry-After"] == "30"
         async with dial(exchange):
             assert [request.status for request in exchange.journal.requests] == [503, 503, 429]

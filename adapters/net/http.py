@@ -1,0 +1,76 @@
+"""The client for ``http_request``: it goes through the same proxies as WebSockets, and trusts the same authorities."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import httpx
+
+from adapters.errors import ConnectFailedError
+from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, causes, what_failed
+from adapters.net.proxies import by_way_of, proxy_for
+
+__all__ = ["http_client", "http_words"]
+
+_TIMEOUT = 15.0  # seconds for each of connecting, sending, and waiting for more of the answer
+_HEAD = 60.0  # seconds until an answer begins: the library has no deadline for what is said to a SOCKS proxy
+
+
+def http_client(context: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """A client that follows no redirect.
+
+    Args:
+        context: The TLS context; ``None``: the system's trust.
+    """
+    transport = _Routes(context or ssl.create_default_context())
+    return httpx.AsyncClient(transport=transport, follow_redirects=False, timeout=httpx.Timeout(_TIMEOUT))
+
+
+class _Routes(httpx.AsyncBaseTransport):
+    """A transport for each proxy that requests go through, and one for those that go through none."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._routes: dict[str | None, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = str(request.url)
+        proxy = proxy_for(url)
+        route = self._routes.get(proxy)
+        if route is None:
+            route = self._routes[proxy] = self._make(url, proxy)
+        try:
+            async with asyncio.timeout(_HEAD):
+                return await route.handle_async_request(request)
+        except httpx.LocalProtocolError:  # of the request, not of the way
+            raise
+        except (httpx.TransportError, OSError) as error:  # an alert of TLS that comes late is not translated below
+            problem, remedy = http_words(error)
+            raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
+
+    def _make(self, url: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        try:
+            return httpx.AsyncHTTPTransport(verify=self._context, proxy=proxy, trust_env=False)
+        except (ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
+            problem, remedy = NO_SOCKS if isinstance(error, ImportError) else BAD_PROXY
+            # What the library says of a proxy shows its password.
+            raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from None
+
+    async def aclose(self) -> None:
+        for route in self._routes.values():
+            await route.aclose()
+
+
+def http_words(error: Exception) -> Words:
+    """What a request failed of, and what helps."""
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return NO_ANSWER
+    for cause in causes(error):  # the library often says no more than that it failed
+        if isinstance(cause, OSError) and cause.errno is not None:  # those of TLS are among them
+            found = what_failed(cause)
+            if found is not None:
+                return found.words, found.remedy
+    if isinstance(error, httpx.ProxyError):
+        return f"the proxy did not connect: {str(error).rstrip('.')}", PROXY_REMEDY
+    return str(error) or type(error).__name__, ""

@@ -1,0 +1,169 @@
+"""Every way in which a peer can misbehave, seen through the one door: the exact error, no secret, nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import attrs
+import pytest
+
+from adapters.errors import ConnectFailedError, ConnectionLostError
+from detectors.errors import NetworkError
+from tests.support.doors import SECRET, door, enter
+from tests.support.rogue.behaviours import BEHAVIOURS
+from tests.support.rogue.peer import Peer, Rogue, closed_port
+
+pytestmark = pytest.mark.usefixtures("nothing_open")
+
+UNREACHABLE = "Check that it can be reached from here, or redirect the plugin to another address by a rewrite"
+NO_WEBSOCKET = "Check that the address is that of a WebSocket"
+LESS_OFTEN = "The exchange asks to be called less often: open fewer streams, or come back later"
+RAISE = "If that is a message as it should be, raise max_message"
+
+
+@attrs.frozen
+class Refusal:
+    """How a connection comes to nothing."""
+
+    problem: str
+    remedy: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+
+
+@attrs.frozen
+class Loss:
+    """What is received, and how the connection ends then."""
+
+    problem: str
+    remedy: str = ""
+    received: tuple[str, ...] = ()
+    within: float = 0.5  # seconds
+
+
+def breach(words: str, **more: float) -> Loss:
+    return Loss(f"what came breaks the WebSocket protocol: {words}", **more)  # type: ignore[arg-type]
+
+
+HALF_OPEN = "no answer to a ping within 0.2 s: the connection is half-open"
+
+REFUSALS = {
+    "says nothing": Refusal("no answer in time", UNREACHABLE),
+    "leaves at once": Refusal("connection reset"),
+    "leaves once asked": Refusal("the server closed the connection during the handshake", UNREACHABLE),
+    "resets once asked": Refusal("connection reset"),
+    "429 with seconds": Refusal(
+        "the server answered with HTTP status 429, and asks for 7 s of patience", LESS_OFTEN, 429, 7.0
+    ),
+    "429 with a date that has passed": Refusal("the server answered with HTTP status 429", LESS_OFTEN, 429, 0.0),
+    "429 with nonsense": Refusal("the server answered with HTTP status 429", LESS_OFTEN, 429),
+    "503": Refusal(
+        "the server answered with HTTP status 503", "Check whether the exchange is in service, or come back later", 503
+    ),
+    "401": Refusal(
+        "the server answered with HTTP status 401", "Check the credentials in the plugin's configuration", 401
+    ),
+    "302": Refusal(
+        "the server answered with HTTP status 302",
+        "Redirects are not followed: lead the plugin to the new address by a rewrite",
+        302,
+    ),
+    "200": Refusal("the server answered with HTTP status 200", NO_WEBSOCKET, 200),
+    "no HTTP": Refusal("the handshake failed: did not receive a valid HTTP response", NO_WEBSOCKET),
+    "no key": Refusal("the header Sec-WebSocket-Accept is missing or unusable"),
+}
+LOSSES = {
+    "stays silent": Loss(HALF_OPEN, within=0.8),
+    "leaves in mid-message": Loss("it broke off without a closing handshake"),
+    "resets in mid-message": Loss("it broke off without a closing handshake: connection reset"),
+    "invalid opcode": breach("invalid opcode"),
+    "invalid opcode, then deaf": breach("invalid opcode", within=1.5),
+    "masked frame": breach("incorrect masking"),
+    "reserved bits": breach("reserved bits must be 0"),
+    "continuation of nothing": breach("unexpected continuation frame"),
+    "invalid UTF-8": Loss("a text message that came is not UTF-8: invalid start byte at position 0"),
+    "text that is no JSON": Loss(HALF_OPEN, received=("<html>502 Bad Gateway</html>",), within=0.8),
+    "too long a message": Loss("a message is longer than 10000 bytes", RAISE),
+    "too long a message in parts": Loss("a message is longer than 10000 bytes", RAISE),
+    "bomb": Loss("a message is longer than 10000 bytes", RAISE),
+    "closes often": Loss("the other end closed it with code 1001 'going away'"),
+    "closes, then deaf": Loss("the other end closed it with code 1000", within=1.5),
+    "refuses by a close": Loss("the other end closed it with code 1008 'no *** for you'"),
+}
+ELSEWHERE = {"drips", "floods", "no TLS"}  # in test_connection and test_tls
+
+
+def test_every_behaviour_is_looked_at() -> None:
+    assert REFUSALS.keys() | LOSSES.keys() | ELSEWHERE == BEHAVIOURS.keys()
+
+
+def check(error: NetworkError, peer: Peer, wanted: Refusal | Loss) -> None:
+    assert isinstance(error, ConnectFailedError if isinstance(wanted, Refusal) else ConnectionLostError)
+    assert (error.problem, error.remedy) == (wanted.problem, wanted.remedy)
+    assert error.url == f"{peer.ws_url}/x"
+    assert SECRET not in f"{error!s} {error!r} {vars(error)} {error.__cause__!r}"
+
+
+@pytest.mark.parametrize("behaviour", REFUSALS)
+async def test_a_peer_that_opens_no_websocket(behaviour: str) -> None:
+    wanted = REFUSALS[behaviour]
+    async with Rogue(behaviour) as peer, door() as through:
+        with pytest.raises(ConnectFailedError) as caught:
+            await enter(through, peer.ws_url)
+        check(caught.value, peer, wanted)
+        assert (caught.value.status, caught.value.retry_after) == (wanted.status, wanted.retry_after)
+        assert len(peer.attempts) == 1
+
+
+async def test_a_port_on_which_nobody_listens() -> None:
+    async with door() as through:
+        with pytest.raises(ConnectFailedError) as caught:
+            await enter(through, f"ws://127.0.0.1:{closed_port()}")
+    assert (caught.value.problem, caught.value.remedy) == ("connection refused", UNREACHABLE)
+
+
+@pytest.mark.parametrize("behaviour", LOSSES)
+async def test_a_peer_that_loses_its_connection(behaviour: str) -> None:
+    wanted = LOSSES[behaviour]
+    async with Rogue(behaviour) as peer, door() as through:
+        socket = await enter(through, peer.ws_url)
+        begun = time.monotonic()
+        for message in wanted.received:
+            assert await socket.receive() == message
+        with pytest.raises(ConnectionLostError) as caught:
+            await asyncio.wait_for(socket.receive(), 5)
+        assert time.monotonic() - begun < wanted.within
+        check(caught.value, peer, wanted)
+        for use in (socket.receive, lambda: socket.send("x"), socket.ping):  # it is told as often as one asks
+            with pytest.raises(ConnectionLostError) as again:
+                await use()
+            assert again.value.problem == wanted.problem
+        begun = time.monotonic()
+        await socket.close()
+        assert time.monotonic() - begun < 0.5
+
+
+async def test_a_peer_that_behaves_after_a_time_is_connected_to() -> None:
+    async with Rogue("drips") as good, Rogue("leaves once asked", times=2, upstream=good.port) as peer:
+        async with door() as through:
+            for _ in range(2):
+                with pytest.raises(ConnectFailedError):
+                    await enter(through, peer.ws_url)
+            socket = await enter(through, peer.ws_url)
+            assert await socket.receive() == '{"drip": 0}'
+            await socket.close()
+        assert (len(peer.attempts), len(good.attempts)) == (3, 1)
+
+
+async def test_a_refusal_by_an_injected_connector_keeps_its_status_and_how_long_to_wait() -> None:
+    class Refusing:
+        async def connect(self, url: str, **_: object) -> object:
+            raise ConnectFailedError(url, f"no {SECRET}", remedy="Wait", status=429, retry_after=0.5)
+
+    async with door(Refusing()) as through:  # type: ignore[arg-type]
+        with pytest.raises(ConnectFailedError) as caught:
+            await enter(through, "ws://a.example:1")
+    found = caught.value
+    assert (found.problem, found.remedy, found.status, found.retry_after) == ("no ***", "Wait", 429, 0.5)
+    assert found.url == "ws://a.example:1/x"

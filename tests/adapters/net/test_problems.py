@@ -1,0 +1,150 @@
+"""What goes wrong, in words: every exception has some, and none shows what may be a secret."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.frames import Close, CloseCode
+from websockets.http11 import Response
+
+from adapters.net.problems import how_it_ended, read_retry_after, what_failed
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def test_an_exception_that_is_not_the_networks_is_not_translated() -> None:
+    assert what_failed(KeyError("a bug")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError("odd"), "odd"),
+        (OSError(), "OSError"),
+        (EOFError(), "the server closed the connection"),
+        (ssl.SSLError(1, "[SSL] odd (_ssl.c:1)"), "TLS failed: "),
+    ],
+)
+def test_every_error_of_the_system_has_words(error: Exception, words: str) -> None:
+    problem = what_failed(error)
+    assert problem is not None
+    assert problem.words.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        ("999999999999999", 999999999999999.0),
+        ("9" * 16, None),
+        ("-5", None),
+        ("1.5", None),
+        ("١٢", None),  # digits, but of no number that HTTP knows
+        ("", None),
+        ("soon", None),
+        ("Thu, 01 Jan 2026 12:01:30 GMT", 90.0),
+        ("Thursday, 01-Jan-26 12:00:10 GMT", 10.0),
+        ("Thu Jan  1 12:00:10 2026", 10.0),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("Thu, 99 Jan 2026 12:01:30 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_or_nothing(text: str, seconds: float | None) -> None:
+    assert read_retry_after(text, lambda: NOW) == seconds
+
+
+@given(st.integers(0, 10**6), st.integers(-12, 12))
+def test_retry_after_reads_any_date_that_is_written_as_one(seconds: int, hours: int) -> None:
+    when = (NOW + timedelta(seconds=seconds)).astimezone(timezone(timedelta(hours=hours)))
+    assert read_retry_after(format_datetime(when), lambda: NOW) == seconds
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=30))
+def test_retry_after_is_never_negative_and_never_raises(text: str) -> None:
+    found = read_retry_after(text)
+    assert found is None or found >= 0
+
+
+def refusal(status: int, *retry_after: str) -> InvalidStatus:
+    return InvalidStatus(Response(status, "", Headers([("Retry-After", value) for value in retry_after])))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after", "words"),
+    [
+        (refusal(503), 503, None, "the server answered with HTTP status 503"),
+        (refusal(429, "30"), 429, 30.0, "the server answered with HTTP status 429, and asks for 30 s of patience"),
+        (refusal(429, "soon"), 429, None, "the server answered with HTTP status 429"),
+        (refusal(429, "1", "2"), 429, None, "the server answered with HTTP status 429"),
+    ],
+)
+def test_a_refusal_keeps_its_status_and_how_long_to_wait(
+    error: InvalidStatus, status: int, retry_after: float | None, words: str
+) -> None:
+    problem = what_failed(error)
+    assert problem is not None
+    assert (problem.status, problem.retry_after, problem.words) == (status, retry_after, words)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (401, "credentials"),
+        (403, "serves this place"),
+        (404, "WebSocket"),
+        (429, "less often"),
+        (302, "rewrite"),
+        (503, "in service"),
+        (418, "credentials"),
+    ],
+)
+def test_every_status_has_a_remedy(status: int, remedy: str) -> None:
+    problem = what_failed(refusal(status))
+    assert problem is not None
+    assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "words"),
+    [
+        (ConnectionClosedError(None, Close(CloseCode.NORMAL_CLOSURE, "")), 5, "closed by us (1000 (OK))"),
+        (ConnectionClosedError(None, None), 5, "it broke off without a closing handshake"),
+        (
+            ConnectionClosedError(Close(1009, "too big"), Close(1009, ""), rcvd_then_sent=True),
+            5,
+            "the other end closed it with code 1009 'too big'",
+        ),
+        (
+            ConnectionClosedError(Close(1009, ""), Close(1009, "over size limit"), rcvd_then_sent=False),
+            5,
+            "a message is longer than 5 bytes",
+        ),
+        (
+            ConnectionClosedError(None, Close(1009, "over size limit")),
+            None,
+            "a message is longer than its connection allows",
+        ),
+        (
+            ConnectionClosedError(None, Close(1009, "too many fragments")),
+            5,
+            "a message that came has too many fragments",
+        ),
+        (
+            ConnectionClosedError(None, Close(1011, "keepalive ping timeout")),
+            None,
+            "no answer to a ping: the connection is half-open",
+        ),
+        (ConnectionClosedError(None, Close(1011, "")), 5, "closed by us (1011 (internal error))"),
+    ],
+)
+def test_an_end_is_told_by_who_ended_it_and_why(error: ConnectionClosedError, limit: int | None, words: str) -> None:
+    assert how_it_ended(error, limit)[0] == words

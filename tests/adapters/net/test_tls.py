@@ -1,0 +1,337 @@
+"""TLS: what is said once holds for WebSockets and HTTP; bad files are named, and so is every kind of failure."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import httpx
+import pytest
+
+from adapters.errors import ConnectFailedError
+from adapters.net.gateway import Gateway
+from adapters.net.socket import WebSocketConnector
+from adapters.net.tls import Tls
+from adapters.settings import AdapterSettings
+from compat.demo.exchange import Exchange
+from detectors.errors import UsageError
+from tests.support.doors import QUICK, SECRET, door, enter
+from tests.support.rogue.certificates import Authority, Identity, self_signed, serving
+from tests.support.rogue.peer import Rogue
+from tests.support.rogue.strict import StrictTls
+
+pytestmark = pytest.mark.usefixtures("nothing_open")
+
+WRONG_PASSWORD = (
+    "TLS: the password does not open the key in '{}/k.pem'. Check the password, and whether it is that of this file"
+)
+TRUST = "Trust its authority: Tls(ca=...), --ca-file, or SSL_CERT_FILE in the environment"
+CLOCK = "Check this machine's clock; if it is right, the certificate has to be replaced by its owner"
+OTHER_HOST = "Lead the plugin to the host that the certificate is made for, by a rewrite"
+CERTIFICATE = "Give one that it accepts: Tls(certificate=..., key=...), --client-cert and --client-key"
+
+
+@attrs.frozen
+class Files:
+    """An operator's files."""
+
+    folder: Path
+
+    def write(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+@pytest.fixture
+def ca(files: Files, authority: Authority) -> Path:
+    return files.write("ca.pem", authority.certificate)
+
+
+@asynccontextmanager
+async def door_with(tls: Tls | None) -> AsyncIterator[Gateway]:
+    settings = AdapterSettings(tls=tls, connector=QUICK)
+    async with door(settings.websockets(), settings.http_client) as through:
+        yield through
+
+
+async def test_a_given_authority_is_trusted_for_websockets_and_http(
+    files: Files, ca: Path, authority: Authority
+) -> None:
+    async with (
+        Exchange(ssl=serving(authority.identity(), files.folder)) as exchange,
+        door_with(Tls(ca=ca)) as through,
+    ):
+        socket = await through.connect(f"{exchange.ws_url}/ws", headers={}, subprotocol=None)
+        await socket.close()
+        reply = await through.request("GET", f"{exchange.http_url}/api/v1/intervals", {}, b"")
+        assert reply.status == 200
+
+
+async def test_without_one_both_trust_whom_the_system_trusts(
+    files: Files, ca: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Exchange(ssl=serving(authority.identity(), files.folder)) as exchange:
+        url = f"{exchange.http_url}/api/v1/intervals"
+        for tls in (None, Tls()):
+            async with door_with(tls) as through:
+                for use in (enter(through, exchange.ws_url), through.request("GET", url, {}, b"")):
+                    with pytest.raises(ConnectFailedError) as caught:
+                        await use
+                    assert caught.value.remedy == TRUST
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+        for tls in (None, Tls()):
+            async with door_with(tls) as through:
+                await (await through.connect(f"{exchange.ws_url}/ws", headers={}, subprotocol=None)).close()
+                assert (await through.request("GET", url, {}, b"")).status == 200
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_client_certificate_is_shown_to_who_asks_for_it(
+    encrypted: bool, files: Files, ca: Path, authority: Authority
+) -> None:
+    own = authority.identity("client.example")
+    key = files.write("key.pem", own.encrypted(SECRET) if encrypted else own.key)
+    tls = Tls(
+        ca=ca,
+        certificate=files.write("cert.pem", own.certificate),
+        key=key,
+        key_password=SECRET if encrypted else None,
+    )
+    assert SECRET not in repr(tls)
+    context = authority.trusting(serving(authority.identity(), files.folder))
+    async with Exchange(ssl=context) as exchange, door_with(tls) as through:
+        await (await through.connect(f"{exchange.ws_url}/ws", headers={}, subprotocol=None)).close()
+        assert (await through.request("GET", f"{exchange.http_url}/api/v1/intervals", {}, b"")).status == 200
+
+
+def test_a_key_may_stand_in_the_certificates_file(files: Files, authority: Authority) -> None:
+    own = authority.identity("client.example")
+    assert Tls(certificate=files.write("both.pem", own.key + own.certificate)).context
+
+
+def test_a_connector_with_a_context_of_its_own_keeps_it(ca: Path) -> None:
+    own, tls = ssl.create_default_context(), Tls(ca=ca)
+    assert AdapterSettings(tls=tls, connector=WebSocketConnector(ssl=own)).websockets() == WebSocketConnector(ssl=own)
+    given = AdapterSettings(tls=tls, connector=WebSocketConnector(max_message=5)).websockets()
+    assert given == WebSocketConnector(max_message=5, ssl=tls.context)
+    injected = object()
+    assert AdapterSettings(tls=tls, connector=injected).websockets() is injected  # type: ignore[arg-type]
+
+
+async def test_a_function_of_ones_own_that_makes_clients_is_not_interfered_with(ca: Path) -> None:
+    async with httpx.AsyncClient() as own:
+        assert AdapterSettings(tls=Tls(ca=ca), http=lambda: own).http_client() is own
+
+
+Bad = Callable[[Files, Identity, Identity], dict[str, object]]
+BAD_FILES: dict[str, tuple[Bad, str]] = {
+    "no authority's file": (
+        lambda files, *_: {"ca": files.folder / "none.pem"},
+        (
+            "TLS: the file of the authorities, '{}/none.pem', cannot be read: No such file or directory. "
+            "Check the path, and that you may read it"
+        ),
+    ),
+    "a folder": (
+        lambda files, *_: {"ca": files.folder},
+        (
+            "TLS: the file of the authorities, '{}', cannot be read: Is a directory. "
+            "Check the path, and that you may read it"
+        ),
+    ),
+    "no certificate in the authorities": (
+        lambda files, own, _: {"ca": files.write("a.pem", own.key)},
+        (
+            "TLS: the file of the authorities, '{}/a.pem', holds no certificate in PEM. "
+            "Convert it by openssl, or name the file that holds the certificate"
+        ),
+    ),
+    "damaged authorities": (
+        lambda files, own, _: {"ca": files.write("a.pem", own.certificate[:200] + b"!" + own.certificate[201:])},
+        "TLS: the file of the authorities, '{}/a.pem' is damaged. Compare it with its original",
+    ),
+    "a key alone": (
+        lambda files, own, _: {"key": files.write("k.pem", own.key)},
+        "TLS: there is a key and no certificate. Give the certificate, too",
+    ),
+    "a password alone": (
+        lambda *_: {"key_password": SECRET},
+        "TLS: there is a password of a key and no certificate. Give the certificate, too",
+    ),
+    "no key": (
+        lambda files, own, _: {"certificate": files.write("c.pem", own.certificate)},
+        (
+            "TLS: the file of the client key, '{}/c.pem', holds no private key in PEM. "
+            "Convert it by openssl, or name the file that holds the private key"
+        ),
+    ),
+    "another's key": (
+        lambda files, own, other: {
+            "certificate": files.write("c.pem", own.certificate),
+            "key": files.write("k.pem", other.key),
+        },
+        "TLS: the key in '{0}/k.pem' is not that of the certificate in '{0}/c.pem'. Give the two that belong together",
+    ),
+    "no password": (
+        lambda files, own, _: {
+            "certificate": files.write("c.pem", own.certificate),
+            "key": files.write("k.pem", own.encrypted("x")),
+        },
+        (
+            "TLS: the key in '{}/k.pem' is encrypted, and there is no password for it. "
+            "Give the password: Tls(key_password=...), or --client-key-password-env"
+        ),
+    ),
+    "the wrong password": (
+        lambda files, own, _: {
+            "certificate": files.write("c.pem", own.certificate),
+            "key": files.write("k.pem", own.encrypted("x")),
+            "key_password": SECRET,
+        },
+        WRONG_PASSWORD,
+    ),
+    "too long a password": (
+        lambda files, own, _: {
+            "certificate": files.write("c.pem", own.certificate),
+            "key": files.write("k.pem", own.encrypted("x")),
+            "key_password": SECRET * 1_000,
+        },
+        WRONG_PASSWORD,
+    ),
+    "a damaged key": (
+        lambda files, own, _: {
+            "certificate": files.write("c.pem", own.certificate),
+            "key": files.write("k.pem", own.key[:60] + b"!" + own.key[61:]),
+        },
+        "TLS: '{0}/c.pem' or '{0}/k.pem' is damaged. Compare it with its original",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_named_with_what_to_do(name: str, files: Files, authority: Authority) -> None:
+    make, words = BAD_FILES[name]
+    given = make(files, authority.identity("a.example"), authority.identity("b.example"))
+    with pytest.raises(UsageError) as caught:
+        Tls(**given)  # type: ignore[arg-type]
+    assert str(caught.value) == words.format(files.folder)
+    assert SECRET not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+
+
+Serving = Callable[[Authority, Path], ssl.SSLContext]
+
+
+def issued(name: str = "127.0.0.1", days: tuple[int, int] = (-1, 1)) -> Serving:
+    return lambda authority, folder: serving(authority.identity(name, days=days), folder)
+
+
+def old(authority: Authority, folder: Path) -> ssl.SSLContext:
+    context = serving(authority.identity(), folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that is the point
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+UNTRUSTED: dict[str, tuple[Serving, str, str]] = {
+    "expired": (issued(days=(-3, -1)), "its certificate is not trusted: certificate has expired", CLOCK),
+    "not yet valid": (issued(days=(1, 3)), "its certificate is not trusted: certificate is not yet valid", CLOCK),
+    "another host": (
+        issued("other.example"),
+        "its certificate is not trusted: IP address mismatch, certificate is not valid for '127.0.0.1'",
+        OTHER_HOST,
+    ),
+    "unknown authority": (
+        lambda _, folder: serving(Authority().identity(), folder),
+        "its certificate is not trusted: unable to get local issuer certificate",
+        TRUST,
+    ),
+    "self-signed": (
+        lambda _, folder: serving(self_signed(), folder),
+        "its certificate is not trusted: self-signed certificate",
+        TRUST,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["websocket", "http"])
+@pytest.mark.parametrize("kind", UNTRUSTED)
+async def test_every_failure_of_tls_is_named(kind: str, way: str, files: Files, ca: Path, authority: Authority) -> None:
+    make, problem, remedy = UNTRUSTED[kind]
+    async with Rogue("says nothing", ssl=make(authority, files.folder)) as peer, door_with(Tls(ca=ca)) as through:
+        with pytest.raises(ConnectFailedError) as caught:
+            await use(through, way, peer.port)
+    assert (caught.value.problem, caught.value.remedy) == (problem, remedy)
+
+
+async def use(through: Gateway, way: str, port: int) -> None:
+    if way == "websocket":
+        await enter(through, f"wss://127.0.0.1:{port}")
+    else:
+        await through.request("GET", f"https://127.0.0.1:{port}/", {}, b"")
+
+
+@pytest.mark.parametrize("way", ["websocket", "http"])
+async def test_a_server_that_speaks_old_versions_only_is_named(
+    way: str, files: Files, ca: Path, authority: Authority
+) -> None:
+    with StrictTls(old(authority, files.folder)) as peer:
+        async with door_with(Tls(ca=ca)) as through:
+            with pytest.raises(ConnectFailedError) as caught:
+                await use(through, way, peer.port)
+    assert caught.value.problem == "TLS failed: the other end offers no version of TLS that is safe"
+    assert caught.value.remedy == "It has to be brought up to date by its operator"
+
+
+@pytest.mark.parametrize("way", ["websocket", "http"])
+@pytest.mark.parametrize("shown", [None, "another authority's", "expired"])
+async def test_a_client_certificate_that_is_missing_or_wrong_is_named(
+    shown: str | None, way: str, files: Files, ca: Path, authority: Authority
+) -> None:
+    own = {
+        None: None,
+        "another authority's": Authority().identity("client.example"),
+        "expired": authority.identity("client.example", days=(-3, -1)),
+    }[shown]
+    tls = Tls(ca=ca, certificate=files.write("both.pem", own.certificate + own.key) if own else None)
+    with StrictTls(authority.trusting(serving(authority.identity(), files.folder))) as peer:
+        async with door_with(tls) as through:
+            with pytest.raises(ConnectFailedError) as caught:
+                await use(through, way, peer.port)
+    assert caught.value.problem == "TLS failed: the other end asks for a client certificate, or does not accept ours"
+    assert caught.value.remedy == CERTIFICATE
+
+
+@pytest.mark.parametrize("way", ["websocket", "http"])
+async def test_plain_text_on_the_port_of_tls_is_told_with_the_way_around_it(way: str, ca: Path) -> None:
+    async with Rogue("no TLS") as peer, door_with(Tls(ca=ca)) as through:
+        with pytest.raises(ConnectFailedError) as caught:
+            await use(through, way, peer.port)
+        assert caught.value.problem == "TLS failed: the other end does not speak TLS"
+        if way == "websocket":
+            assert caught.value.remedy == (
+                f"If the server does not speak TLS, lead there with ws:// instead of wss://: ws://127.0.0.1:{peer.port}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "problem"),
+    [("resets once asked", "connection reset"), ("says nothing", "no answer in time")],
+)
+async def test_a_handshake_of_tls_that_comes_to_nothing(behaviour: str, problem: str, ca: Path) -> None:
+    async with Rogue(behaviour) as peer, door_with(Tls(ca=ca)) as through:
+        with pytest.raises(ConnectFailedError) as caught:
+            await enter(through, peer.ws_url.replace("ws:", "wss:"))
+    assert caught.value.problem == problem
