@@ -15,7 +15,9 @@ import attrs
 import msgspec
 
 from adapters.candles import Candle, read_candle
+from adapters.fields import ConfigurationField
 from adapters.keys import StreamKey
+from adapters.rate_limits import RateLimit
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Candle",
+    "ConfigurationField",
     "EventKind",
     "MessageEncoding",
     "PluginInfo",
+    "RateLimit",
+    "Reply",
     "Stream",
     "StreamAdapter",
     "StreamData",
@@ -65,6 +70,25 @@ class StreamData:
         return read_candle(self.data)
 
 
+@attrs.frozen
+class Reply:
+    """What a plugin answered to a request.
+
+    Attributes:
+        data: The payload, raw JSON as the plugin wrote it; ``null`` if it succeeded and gave none.
+        response_type: What the plugin calls the payload; empty if it does not say.
+        cached: Whether it was given before, and the plugin said that it still holds.
+    """
+
+    data: bytes
+    response_type: str = ""
+    cached: bool = False
+
+    def json(self) -> Any:
+        """Decode the payload."""
+        return msgspec.json.decode(self.data)
+
+
 class MessageEncoding(enum.StrEnum):
     """How a legacy plugin of the command dialect wants the messages of its socket."""
 
@@ -75,6 +99,8 @@ class MessageEncoding(enum.StrEnum):
 @attrs.frozen
 class PluginInfo:
     """What a plugin says of itself, merged from ``plugin_info`` and ``meta``; either may be missing.
+
+    What it declares of its configuration and its rate limits stands beside that.
 
     Attributes:
         name: The plugin's name; its file's name if it gives none.
@@ -87,6 +113,9 @@ class PluginInfo:
         discrepancies: Where it contradicts itself or what the module shows, a clause each.
         message_encoding: How it wants the messages of its socket, as far as is known now: often only since it has been
             given one. ``None`` while unknown, and for all but legacy plugins of the command dialect.
+        plugin_id: By what it calls itself the same plugin in all its versions; empty if not given.
+        fields: What it wants to be configured with, from ``get_credential_fields`` or ``get_configuration_fields``.
+        rate_limits: How often which commands may be given, from ``get_rate_limits``.
     """
 
     name: str
@@ -98,6 +127,9 @@ class PluginInfo:
     problems: tuple[str, ...] = ()
     discrepancies: tuple[str, ...] = ()
     message_encoding: MessageEncoding | None = None
+    plugin_id: str = ""
+    fields: tuple[ConfigurationField, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class StreamState(enum.StrEnum):

@@ -148,6 +148,7 @@ class LegacyDriver:
     async def _prepare(self) -> None:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
         name, export, key = self._host.name, self._dialect.prepare, self._stream.key
+        await self._host.limits.acquire(f"{key.type}Stream", None if self._connected_once else _PREPARE_TIMEOUT)
         self._guest = await self._host.shared("streams")
         request = msgspec.json.encode(self._dialect.request(key, self._proposed_id))
         try:

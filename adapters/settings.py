@@ -11,12 +11,13 @@ from typing import Any
 import attrs
 import httpx
 
+from adapters.buckets import TokenBuckets
 from adapters.contract import MessageEncoding
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
 from adapters.observe import Observer
 
-__all__ = ["AdapterSettings", "Backoff"]
+__all__ = ["TOKEN_BUCKETS", "AdapterSettings", "Backoff"]
 
 
 @attrs.frozen
@@ -37,6 +38,10 @@ class Backoff:
         """Seconds to wait after ``failures`` failures in a row (from 1)."""
         ceiling = min(self.highest, self.first * 2 ** min(failures - 1, 30))
         return random.uniform(0, ceiling)  # noqa: S311 - jitter, not cryptography
+
+
+#: Those of this process, so that the same plugin opened twice does not ask its exchange twice as often as it may.
+TOKEN_BUCKETS = TokenBuckets()
 
 
 def _http_client() -> httpx.AsyncClient:
@@ -63,6 +68,8 @@ class AdapterSettings:
             out, from the module or by its first messages.
         allow_start_section: Whether a module may run code while it is instantiated. No deadline holds there, and a call
             of a host function from there crashes the process: only for modules that are trusted.
+        token_buckets: Where the tokens of plugins' rate limits are; by default those of the process, which all plugins
+            share that say they are the same one.
     """
 
     config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
@@ -77,3 +84,4 @@ class AdapterSettings:
     backoff: Backoff = Backoff()
     message_encoding: MessageEncoding | None = None
     allow_start_section: bool = False
+    token_buckets: TokenBuckets = TOKEN_BUCKETS
