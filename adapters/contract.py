@@ -8,7 +8,7 @@ another process and back.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import attrs
@@ -299,6 +299,37 @@ class StreamAdapter(Protocol):
         Raises:
             UnknownExportError: The module has no such export.
             PluginCallError: The plugin returned a non-zero code; its reason is in the error.
+            PluginTrapError: The guest trapped.
+            PluginTimeoutError: The deadline passed.
+        """
+        ...
+
+    async def request(
+        self, name: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0, fresh: bool = False
+    ) -> Reply:
+        """Ask the plugin for something that is no stream: markets, timeframes, historic candles, balances, ...
+
+        It runs on the control guest, one request after the other, and waits for the plugin's rate limits. An answer
+        that the plugin lets be kept is given again without asking it, and costs nothing. Whoever is cancelled while
+        waiting has used up nothing.
+
+        Args:
+            name: The command, in the words of the command dialect, whatever the plugin's kind: ``getMarkets``,
+                ``getTimeframes``, ``getOHLCV``; any other for plugins that take commands.
+            params: What the plugin takes with it, as JSON; it gets them as they are.
+            timeout: Seconds for all of it, the waiting included.
+            fresh: Whether to ask the plugin though an answer is kept; the new one is kept in its place.
+
+        Returns:
+            The answer, its payload undecoded.
+
+        Raises:
+            UnknownCommandError: The plugin has no way to take this command; it was not asked.
+            RequestFailedError: The plugin, or the exchange behind it, refused; its reason is in the error.
+            RateLimitError: The plugin's rate limits ask for a longer wait than ``timeout``.
+            StreamUsageError: The command opens a stream, or its params cannot be written as JSON.
+            ConfigurationError: The plugin requires a configuration that it is not given, or refused it.
+            PluginProtocolError: The answer is not what the interface asks for.
             PluginTrapError: The guest trapped.
             PluginTimeoutError: The deadline passed.
         """

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from adapters.buckets import TokenBuckets
 from adapters.contract import (
     Candle,
+    ConfigurationField,
     EventKind,
     MessageEncoding,
     PluginInfo,
+    RateLimit,
+    Reply,
     Stream,
     StreamAdapter,
     StreamData,
@@ -26,9 +30,12 @@ from adapters.errors import (
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
+    RateLimitError,
+    RequestFailedError,
     RestartsExhaustedError,
     StreamRejectedError,
     StreamUsageError,
+    UnknownCommandError,
     UnknownExportError,
     UnsupportedPluginError,
 )
@@ -58,6 +65,7 @@ __all__ = [
     "CompatError",
     "ConfigFileError",
     "ConfigurationError",
+    "ConfigurationField",
     "ConnectFailedError",
     "ConnectionLostError",
     "Connector",
@@ -87,6 +95,10 @@ __all__ = [
     "PluginStatus",
     "PluginTimeoutError",
     "PluginTrapError",
+    "RateLimit",
+    "RateLimitError",
+    "Reply",
+    "RequestFailedError",
     "RestartsExhaustedError",
     "Severity",
     "Socket",
@@ -106,6 +118,8 @@ __all__ = [
     "SubscriberTooSlowError",
     "Subscription",
     "SubscriptionStats",
+    "TokenBuckets",
+    "UnknownCommandError",
     "UnknownExportError",
     "UnknownSourceError",
     "UnsupportedPluginError",
