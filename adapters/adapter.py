@@ -6,16 +6,17 @@ What differs between kinds is the driver and how a guest is configured; a kind's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from adapters.closing import Closing
+from adapters.requests import Requests
 from adapters.stream import AdapterStream, Driver
 
 if TYPE_CHECKING:
-    from adapters.contract import MessageEncoding, PluginInfo
+    from adapters.contract import MessageEncoding, PluginInfo, Reply
     from adapters.host import PluginHost
     from adapters.keys import StreamKey
     from detectors.report import ModuleReport
@@ -45,6 +46,7 @@ class PluginAdapter:
         self._drive = drive
         self._farewell = farewell
         self._message_encoding = message_encoding
+        self._requests = Requests(host)
         self._streams: set[AdapterStream] = set()
         self._closing = Closing(self._close, f"close of plugin {host.name}")
 
@@ -61,6 +63,12 @@ class PluginAdapter:
     async def call(self, export: str, data: bytes = b"", *, timeout: float = 30.0) -> bytes:
         """Call an export on the control guest; see ``contract.StreamAdapter``."""
         return await self._host.call(export, data, timeout)
+
+    async def request(
+        self, name: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0, fresh: bool = False
+    ) -> Reply:
+        """Ask for something that is no stream; see ``contract.StreamAdapter``."""
+        return await self._requests.request(name, params, timeout=timeout, fresh=fresh)
 
     def stream(self, key: StreamKey, *, idle_limit: float | None = None) -> AdapterStream:
         """A stream of this plugin, not yet started; see ``contract.StreamAdapter``."""

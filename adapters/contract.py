@@ -8,14 +8,16 @@ another process and back.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import attrs
 import msgspec
 
 from adapters.candles import Candle, read_candle
+from adapters.fields import ConfigurationField
 from adapters.keys import StreamKey
+from adapters.rate_limits import RateLimit
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Candle",
+    "ConfigurationField",
     "EventKind",
     "MessageEncoding",
     "PluginInfo",
+    "RateLimit",
+    "Reply",
     "Stream",
     "StreamAdapter",
     "StreamData",
@@ -65,6 +70,25 @@ class StreamData:
         return read_candle(self.data)
 
 
+@attrs.frozen
+class Reply:
+    """What a plugin answered to a request.
+
+    Attributes:
+        data: The payload, raw JSON as the plugin wrote it; ``null`` if it succeeded and gave none.
+        response_type: What the plugin calls the payload; empty if it does not say.
+        cached: Whether it was given before, and the plugin said that it still holds.
+    """
+
+    data: bytes
+    response_type: str = ""
+    cached: bool = False
+
+    def json(self) -> Any:
+        """Decode the payload."""
+        return msgspec.json.decode(self.data)
+
+
 class MessageEncoding(enum.StrEnum):
     """How a legacy plugin of the command dialect wants the messages of its socket."""
 
@@ -75,6 +99,8 @@ class MessageEncoding(enum.StrEnum):
 @attrs.frozen
 class PluginInfo:
     """What a plugin says of itself, merged from ``plugin_info`` and ``meta``; either may be missing.
+
+    What it declares of its configuration and its rate limits stands beside that.
 
     Attributes:
         name: The plugin's name; its file's name if it gives none.
@@ -87,6 +113,9 @@ class PluginInfo:
         discrepancies: Where it contradicts itself or what the module shows, a clause each.
         message_encoding: How it wants the messages of its socket, as far as is known now: often only since it has been
             given one. ``None`` while unknown, and for all but legacy plugins of the command dialect.
+        plugin_id: By what it calls itself the same plugin in all its versions; empty if not given.
+        fields: What it wants to be configured with, from ``get_credential_fields`` or ``get_configuration_fields``.
+        rate_limits: How often which commands may be given, from ``get_rate_limits``.
     """
 
     name: str
@@ -98,6 +127,9 @@ class PluginInfo:
     problems: tuple[str, ...] = ()
     discrepancies: tuple[str, ...] = ()
     message_encoding: MessageEncoding | None = None
+    plugin_id: str = ""
+    fields: tuple[ConfigurationField, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class StreamState(enum.StrEnum):
@@ -267,6 +299,37 @@ class StreamAdapter(Protocol):
         Raises:
             UnknownExportError: The module has no such export.
             PluginCallError: The plugin returned a non-zero code; its reason is in the error.
+            PluginTrapError: The guest trapped.
+            PluginTimeoutError: The deadline passed.
+        """
+        ...
+
+    async def request(
+        self, name: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0, fresh: bool = False
+    ) -> Reply:
+        """Ask the plugin for something that is no stream: markets, timeframes, historic candles, balances, ...
+
+        It runs on the control guest, one request after the other, and waits for the plugin's rate limits. An answer
+        that the plugin lets be kept is given again without asking it, and costs nothing. Whoever is cancelled while
+        waiting has used up nothing.
+
+        Args:
+            name: The command, in the words of the command dialect, whatever the plugin's kind: ``getMarkets``,
+                ``getTimeframes``, ``getOHLCV``; any other for plugins that take commands.
+            params: What the plugin takes with it, as JSON; it gets them as they are.
+            timeout: Seconds for all of it, the waiting included.
+            fresh: Whether to ask the plugin though an answer is kept; the new one is kept in its place.
+
+        Returns:
+            The answer, its payload undecoded.
+
+        Raises:
+            UnknownCommandError: The plugin has no way to take this command; it was not asked.
+            RequestFailedError: The plugin, or the exchange behind it, refused; its reason is in the error.
+            RateLimitError: The plugin's rate limits ask for a longer wait than ``timeout``.
+            StreamUsageError: The command opens a stream, or its params cannot be written as JSON.
+            ConfigurationError: The plugin requires a configuration that it is not given, or refused it.
+            PluginProtocolError: The answer is not what the interface asks for.
             PluginTrapError: The guest trapped.
             PluginTimeoutError: The deadline passed.
         """

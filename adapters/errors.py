@@ -23,10 +23,13 @@ __all__ = [
     "PluginProtocolError",
     "PluginTimeoutError",
     "PluginTrapError",
+    "RateLimitError",
+    "RequestFailedError",
     "RestartsExhaustedError",
     "StreamIdleError",
     "StreamRejectedError",
     "StreamUsageError",
+    "UnknownCommandError",
     "UnknownExportError",
     "UnsupportedPluginError",
 ]
@@ -84,8 +87,11 @@ def _cause_of(trace: str) -> str:
     return lines[0] if lines else "no further word"
 
 
+_CANCELLED = "Its guest was cancelled; give it a longer timeout if it needs one"
+
+
 class PluginTimeoutError(PluginError):
-    """A call did not end before its deadline; the guest has been discarded.
+    """A call did not end before its deadline; the guest has been discarded, if it was running.
 
     Attributes:
         plugin: The plugin's name.
@@ -93,11 +99,8 @@ class PluginTimeoutError(PluginError):
         timeout: The deadline in seconds.
     """
 
-    def __init__(self, plugin: str, export: str, timeout: float) -> None:
-        super().__init__(
-            f"plugin {plugin!r}: {export} did not return within {timeout:g} s",
-            remedy="Its guest was cancelled; give it a longer timeout if it needs one",
-        )
+    def __init__(self, plugin: str, export: str, timeout: float, *, remedy: str = _CANCELLED) -> None:
+        super().__init__(f"plugin {plugin!r}: {export} did not return within {timeout:g} s", remedy=remedy)
         self.plugin = plugin
         self.export = export
         self.timeout = timeout
@@ -117,6 +120,22 @@ class PluginProtocolError(PluginError):
         self.plugin = plugin
         self.export = export
         self.problem = problem
+
+
+class RequestFailedError(PluginError):
+    """The plugin, or the exchange behind it, refused a request.
+
+    Attributes:
+        plugin: The plugin's name.
+        command: The command that was asked for.
+        reason: The plugin's own words; empty if it gave none.
+    """
+
+    def __init__(self, plugin: str, command: str, reason: str, *, remedy: str = "") -> None:
+        super().__init__(f"plugin {plugin!r} refused {command!r}: {reason or 'no reason given'}", remedy=remedy)
+        self.plugin = plugin
+        self.command = command
+        self.reason = reason
 
 
 class StreamRejectedError(PluginError):
@@ -290,12 +309,14 @@ class ConfigurationError(UsageError):
     Attributes:
         plugin: The plugin's name.
         problem: What is wrong; never a configuration value.
+        missing: The names of the required fields that are not given, if that is what is wrong.
     """
 
-    def __init__(self, plugin: str, problem: str, *, remedy: str = "") -> None:
+    def __init__(self, plugin: str, problem: str, *, remedy: str = "", missing: tuple[str, ...] = ()) -> None:
         super().__init__(f"plugin {plugin!r}: configuration refused: {problem}", remedy=remedy)
         self.plugin = plugin
         self.problem = problem
+        self.missing = missing
 
 
 class UnknownExportError(UsageError):
@@ -316,6 +337,46 @@ class UnknownExportError(UsageError):
         self.plugin = plugin
         self.export = export
         self.exports = exports
+
+
+class UnknownCommandError(UsageError):
+    """The plugin has no way to take a command; it was not asked.
+
+    Attributes:
+        plugin: The plugin's name.
+        command: The command asked for.
+        commands: Those that it takes.
+    """
+
+    def __init__(self, plugin: str, command: str, commands: tuple[str, ...]) -> None:
+        close = difflib.get_close_matches(command, commands, n=1)
+        guess = f"Did you mean {close[0]!r}? " if close else ""
+        offer = f"It takes {', '.join(commands)}" if commands else "It takes none: it streams, and has raw exports"
+        super().__init__(f"plugin {plugin!r} has no way to take {command!r}", remedy=f"{guess}{offer}")
+        self.plugin = plugin
+        self.command = command
+        self.commands = commands
+
+
+class RateLimitError(UsageError):
+    """A command may not be given yet: the plugin's rate limits ask for a longer wait than the caller allows.
+
+    Attributes:
+        plugin: The plugin's name.
+        command: The command.
+        wait: Seconds until it could be given, behind all who wait for the same limits.
+        timeout: Seconds that the caller would have waited.
+    """
+
+    def __init__(self, plugin: str, command: str, wait: float, timeout: float) -> None:
+        super().__init__(
+            f"plugin {plugin!r}: its rate limits let {command!r} through in {wait:.3g} s, not within {timeout:.3g} s",
+            remedy="Ask less often, or with a longer timeout",
+        )
+        self.plugin = plugin
+        self.command = command
+        self.wait = wait
+        self.timeout = timeout
 
 
 class UnsupportedPluginError(UsageError):

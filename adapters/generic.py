@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import msgspec
+from typing import TYPE_CHECKING, NoReturn
 
 from adapters.adapter import PluginAdapter
 from adapters.contract import EventKind, StreamState
 from adapters.errors import PluginCallError, PluginProtocolError, PluginTrapError, StreamRejectedError
+from adapters.fields import as_text
 from adapters.guest_stream import GuestStream
 from adapters.handover import Handover
 from adapters.host import PluginHost
@@ -52,8 +51,8 @@ def generic_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adap
     """
 
     async def configure(guest: Guest) -> None:
-        if settings.config:
-            texts = {name: _as_text(value) for name, value in settings.config.items()}
+        if host.config:
+            texts = {name: as_text(value) for name, value in host.config.items()}
             await host.configure(guest, "plugin_configure", texts)
 
     host = PluginHost(name, wasm, report, settings, configure)
@@ -61,11 +60,6 @@ def generic_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adap
 
 
 ADAPTER = generic_adapter
-
-
-def _as_text(value: Any) -> str:
-    """A configuration value as the text that generic plugins take: texts as they are, all else as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 class GenericDriver:

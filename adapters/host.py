@@ -21,10 +21,12 @@ import msgspec
 from adapters.closing import Closing
 from adapters.contract import PluginInfo
 from adapters.errors import ConfigurationError, GuestStoppedError, PluginCallError, UnknownExportError
+from adapters.fields import completed, misspelt
 from adapters.metadata import METADATA_EXPORTS, Answers, AnswersCache, merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
 from adapters.publisher import CLOSING
+from adapters.rate_limits import Declaration, Limiter
 from adapters.runtime.guest import Guest
 from adapters.runtime.hostcalls import Handler, Publication, bind, handlers_for, stubs
 from adapters.runtime.kernel import probe_kernel
@@ -116,8 +118,12 @@ class PluginHost:
         self.logger = settings.logger or logging.getLogger(f"compat.plugin.{name}")
         # Freeing a block that the guest has freed and allocated again would free someone else's data.
         self.reclaim = not any(item.module == KERNEL_NAMESPACE and item.name == "free" for item in report.imports)
+        self.config: Mapping[str, Any] = settings.config
+        """What a guest is configured with: what the user gave, and the declared defaults once they are known."""
+        self.limits = Limiter(name, self._declaration, settings.config, settings.token_buckets, self.logger)
         self._wasm = wasm
         self._configure = configure
+        self._told_of_names = False
         self._info: asyncio.Task[PluginInfo] | None = None
         self._shared: dict[str, LiveGuest] = {}
         self._shared_locks: defaultdict[str, asyncio.Lock] = defaultdict(
@@ -145,23 +151,21 @@ class PluginHost:
         return merge_info(self.name, answers, self.report)
 
     async def _ask_for_metadata(self) -> Answers:
-        said: dict[str, dict[str, Any]] = {}
+        said: dict[str, Any] = {}
         problems: list[str] = []
         calls: list[str] = []
         called: dict[str, tuple[str, ...]] = {}
         guest: Guest | None = None
         try:
-            for export in METADATA_EXPORTS:
+            for export, decode in METADATA_EXPORTS.items():
                 if not self.report.has_export(export):
                     continue
                 if guest is not None and not guest.usable:
                     await guest.aclose()
                     guest = None
-                if guest is None:
-                    names = {item.name for item in self.report.host_imports}
-                    guest = self._guest(stubs(names, calls.append), GuestHooks())
+                guest = guest or self._guest_without_network(calls.append)
                 try:
-                    said[export] = decode_object(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
+                    said[export] = decode(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
                 except (CompatError, ValueError) as error:
                     problems.append(f"{export}: {error}")
                 if calls:
@@ -171,20 +175,46 @@ class PluginHost:
             if guest is not None:
                 await guest.aclose()
         return Answers(
-            said.get("plugin_info", {}),
-            said.get("meta", {}),
+            said.pop("plugin_info", {}),
+            said.pop("meta", {}),
             tuple(problems),
             called,
+            said,
         )
+
+    def _guest_without_network(self, called: Callable[[str], object] = _ignore) -> Guest:
+        """A guest that is not configured and reaches nothing, and can say what it declares all the same."""
+        names = {item.name for item in self.report.host_imports}
+        return self._guest(stubs(names, called), GuestHooks())
+
+    async def _declaration(self) -> Declaration:
+        """What rate limits depend on. Nobody waits for a plugin that lacks what it requires: see ``_complete``."""
+        info = await self.info()
+        self._complete(info)
+        told = (text for text in (*info.problems, *info.discrepancies) if text.startswith("get_rate_limits"))
+        return Declaration(info.plugin_id or info.name, info.rate_limits, tuple(told))
+
+    def _complete(self, info: PluginInfo) -> None:
+        """Hold the configuration against what the plugin declares, before anything of it connects.
+
+        Raises:
+            ConfigurationError: A required field is missing.
+        """
+        self.config = completed(self.name, info.fields, self.settings.config)
+        if not self._told_of_names:
+            self._told_of_names = True
+            for given, meant in misspelt(info.fields, self.settings.config):
+                self.logger.warning("the plugin declares no configuration field %r; is %r meant?", given, meant)
 
     async def make_guest(self, hooks: GuestHooks) -> LiveGuest:
         """A new guest with network, configured.
 
         Raises:
-            ConfigurationError: The plugin refused its configuration.
+            ConfigurationError: The plugin refused its configuration, or requires something that it is not given.
             PluginError: It trapped or hung while being configured.
         """
         info = await self.info()
+        self._complete(info)
         stopping = threading.Event()
         gateway = Gateway(
             self.name,
@@ -269,7 +299,21 @@ class PluginHost:
         """Call an export on the control guest; see ``contract.StreamAdapter.call``."""
         if export not in self.exports():
             raise UnknownExportError(self.name, export, self.exports())
+        if export in METADATA_EXPORTS and not await self._is_complete():
+            # What it has to be given is to be found out without giving it.
+            guest = self._guest_without_network()
+            try:
+                return await guest.call(export, data, timeout=timeout)
+            finally:
+                await guest.aclose()
         return await (await self.shared("control")).guest.call(export, data, timeout=timeout)
+
+    async def _is_complete(self) -> bool:
+        try:
+            self._complete(await self.info())
+        except ConfigurationError:
+            return False
+        return True
 
     async def shared(self, role: str) -> LiveGuest:
         """The guest that everyone who names the same role shares; a new one if the last was discarded."""

@@ -14,6 +14,7 @@ from adapters.adapter import PluginAdapter
 from adapters.dialects import DIALECTS
 from adapters.encoding import Encoder, declared
 from adapters.errors import ConfigurationError, UnsupportedPluginError
+from adapters.fields import as_text
 from adapters.host import PluginHost
 from adapters.legacy_stream import LegacyDriver
 from adapters.pool import Pool
@@ -47,10 +48,12 @@ def legacy_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adapt
     stream_numbers, pool = itertools.count(1), Pool(settings.guests)
 
     async def configure(guest: Guest) -> None:
-        config = settings.config
-        if dialect.texts_only and (wrong := [name for name, value in config.items() if not isinstance(value, str)]):
+        config, given = host.config, settings.config
+        if dialect.texts_only and (wrong := [name for name, value in given.items() if not isinstance(value, str)]):
             problem = f"{dialect.configure} takes texts only, and {', '.join(wrong)} is none"
             raise ConfigurationError(host.name, problem, remedy="Give the value as a text")
+        if dialect.texts_only:
+            config = {name: as_text(value) for name, value in config.items()}
         if config or (dialect.configure_always and report.has_export(dialect.configure)):
             await host.configure(guest, dialect.configure, config)
 

@@ -37,6 +37,7 @@ __all__ = ["Action", "LegacyDriver"]
 _MESSAGE = "handle_stream_message"
 _FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
 _PREPARE_TIMEOUT = 15.0  # seconds
+_LIMITS_TIMEOUT = 120.0  # seconds for the plugin's own rate limits, at the first time
 _MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
 _LOOKS = 10  # for a stale stream, within its limit
 _ERRORS_IN_A_ROW = 100  # messages the plugin may fail on, one after the other, until the stream fails
@@ -156,6 +157,7 @@ class LegacyDriver:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
         self._connected_at = None
         name, export, key = self._host.name, self._dialect.prepare, self._stream.key
+        await self._host.limits.acquire(f"{key.type}Stream", None if self._connected_once else _LIMITS_TIMEOUT)
         self._guest = await self._host.shared(f"streams {self._place}")
         request = msgspec.json.encode(self._dialect.request(key, self._proposed_id))
         try:

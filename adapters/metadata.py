@@ -8,23 +8,41 @@ module shows: a plugin that declares what it cannot do, or does what it does not
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import msgspec
 
-from adapters.contract import PluginInfo
+from adapters.contract import ConfigurationField, PluginInfo
+from adapters.fields import read_fields
 from adapters.net.policy import pattern_fault
+from adapters.rate_limits import read_rate_limits
 from adapters.recent import Recent
+from adapters.runtime.replies import decode_list, decode_object
 from detectors.report import ModuleReport
 from detectors.rules import INTERFACES
 from detectors.wording import listed, neither, shown
 
 __all__ = ["METADATA_EXPORTS", "Answers", "AnswersCache", "merge_info"]
 
-#: The exports that are asked, the one that wins first.
-METADATA_EXPORTS = ("plugin_info", "meta")
+_FIELDS = ("get_configuration_fields", "get_credential_fields")
+_RATE_LIMITS = "get_rate_limits"
+_CONFIGURED_BY = ("plugin_configure", "init", "set_credentials")
+
+
+def _decode_fields(output: bytes) -> list[Any]:
+    return decode_list(output, ("fields", "data"))
+
+
+#: The exports that are asked, each with what decodes its output or raises ``ValueError``. Of two that say the same the
+#: first wins.
+METADATA_EXPORTS: dict[str, Callable[[bytes], Any]] = {
+    "plugin_info": decode_object,
+    "meta": decode_object,
+    **dict.fromkeys(_FIELDS, _decode_fields),
+    _RATE_LIMITS: decode_list,
+}
 
 _TEXTS = ("name", "version", "author", "description")
 _NETWORK = ("ws_connect", "http_request")
@@ -43,12 +61,14 @@ class Answers:
             [{"pattern"}]}}``, or empty.
         problems: Why one of them is missing.
         called: By export, the host functions that it called, which are stubs while metadata is read.
+        lists: By export, what the others answered: configuration fields and rate limits.
     """
 
     plugin_info: Mapping[str, Any] = attrs.field(factory=dict)
     meta: Mapping[str, Any] = attrs.field(factory=dict)
     problems: tuple[str, ...] = ()
     called: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    lists: Mapping[str, list[Any]] = attrs.field(factory=dict)
 
 
 class AnswersCache(Recent[Answers]):
@@ -57,10 +77,10 @@ class AnswersCache(Recent[Answers]):
     Only answers without problems are kept, and no huge ones: a plugin that hung once may answer the next time.
     """
 
-    def put(self, sha256: str, value: Answers) -> None:
+    def put(self, key: Hashable, value: Answers) -> None:
         """Keep what the module answered, if nothing went wrong."""
-        if not value.problems and sha256 and len(msgspec.json.encode(value)) <= _LARGEST_KEPT:
-            super().put(sha256, value)
+        if not value.problems and key and len(msgspec.json.encode(value)) <= _LARGEST_KEPT:
+            super().put(key, value)
 
 
 def merge_info(name: str, answers: Answers, report: ModuleReport) -> PluginInfo:
@@ -79,6 +99,9 @@ def merge_info(name: str, answers: Answers, report: ModuleReport) -> PluginInfo:
 
     declared = [_targets(plugin_info.get("networkTargets")), _targets(_allowed(meta))]
     targets = tuple(dict.fromkeys(target for each in declared for target in each))
+    fields, misread = _fields(answers, report)
+    limits, unlimited = read_rate_limits(answers.lists.get(_RATE_LIMITS, ()))
+    said_id = meta.get("pluginId")
     return PluginInfo(
         name=first("name") or name,
         version=first("version"),
@@ -94,9 +117,31 @@ def merge_info(name: str, answers: Answers, report: ModuleReport) -> PluginInfo:
                 _disagreements(plugin_info, meta),
                 _against_the_module(plugin_info, targets, report),
                 _unusable(targets),
+                misread,
+                unlimited,
             )
         ),
+        plugin_id=said_id if isinstance(said_id, str) else "",
+        fields=fields,
+        rate_limits=limits,
     )
+
+
+def _fields(answers: Answers, report: ModuleReport) -> tuple[tuple[ConfigurationField, ...], list[str]]:
+    """The declared fields, each name once, and what is wrong with the declarations."""
+    found: dict[str, ConfigurationField] = {}
+    told: list[str] = []
+    for export in _FIELDS:
+        fields, misread = read_fields(export, answers.lists.get(export, ()))
+        told += misread
+        for field in fields:
+            found.setdefault(field.name, field)
+    required = [field.name for field in found.values() if field.required]
+    if required and not any(report.has_export(name) for name in _CONFIGURED_BY):
+        # Nobody could give it what it asks for.
+        told.append(f"it requires {shown(listed(required))} and exports nothing that takes a configuration")
+        found = {name: attrs.evolve(field, required=False) for name, field in found.items()}
+    return tuple(found.values()), told
 
 
 def _the_first(told: Iterator[str]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""What was found out about modules, by their digests: the latest few, for the whole process."""
+"""The latest few of what was found out, by what it was found out about: modules by their digests, buckets, replies."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 __all__ = ["Recent"]
@@ -12,7 +13,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """Values by the digest of a module; of too many, the one that was longest not asked for goes.
+    """Values by key; of too many, the one that was longest not asked for goes.
 
     May be used by several threads.
 
@@ -23,20 +24,20 @@ class Recent(Generic[V]):
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, V] = OrderedDict()
+        self._kept: OrderedDict[Hashable, V] = OrderedDict()
 
-    def get(self, sha256: str) -> V | None:
-        """Return what is known of the module, or None."""
+    def get(self, key: Hashable) -> V | None:
+        """Return what is kept under the key, or None."""
         with self._lock:
-            found = self._kept.get(sha256)
+            found = self._kept.get(key)
             if found is not None:
-                self._kept.move_to_end(sha256)
+                self._kept.move_to_end(key)
             return found
 
-    def put(self, sha256: str, value: V) -> None:
-        """Keep what is known of the module, in the place of what was known before."""
+    def put(self, key: Hashable, value: V) -> None:
+        """Keep the value, in the place of what was there before."""
         with self._lock:
-            self._kept[sha256] = value
-            self._kept.move_to_end(sha256)
+            self._kept[key] = value
+            self._kept.move_to_end(key)
             while len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from adapters.buckets import TokenBuckets
 from adapters.contract import MessageEncoding
 from adapters.net.http import http_client
 from adapters.net.pacing import Pacing
@@ -22,7 +23,7 @@ from detectors.errors import UsageError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AdapterSettings", "Backoff"]
+__all__ = ["TOKEN_BUCKETS", "AdapterSettings", "Backoff"]
 
 
 @attrs.frozen
@@ -49,6 +50,10 @@ class Backoff:
         """Seconds to wait after ``failures`` failures since the stream was healthy (from 1)."""
         ceiling = min(self.highest, self.first * 2 ** min(failures - 1, 30))
         return random.uniform(0, ceiling)  # noqa: S311 - jitter, not cryptography
+
+
+#: Those of this process, so that the same plugin opened twice does not ask its exchange twice as often as it may.
+TOKEN_BUCKETS = TokenBuckets()
 
 
 def _positive(_: object, field: attrs.Attribute[Any], value: float) -> None:
@@ -85,6 +90,8 @@ class AdapterSettings:
             out, from the module or by its first messages.
         allow_start_section: Whether a module may run code while it is instantiated. No deadline holds there, and a call
             of a host function from there crashes the process: only for modules that are trusted.
+        token_buckets: Where the tokens of plugins' rate limits are; by default those of the process, which all plugins
+            share that say they are the same one.
     """
 
     config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
@@ -103,6 +110,7 @@ class AdapterSettings:
     backoff: Backoff = Backoff()
     message_encoding: MessageEncoding | None = None
     allow_start_section: bool = False
+    token_buckets: TokenBuckets = TOKEN_BUCKETS
 
     def websockets(self) -> Connector:
         """What opens WebSockets: the connector, under ``tls`` where that is for it to use."""

@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from adapters.contract import PluginInfo, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
+from adapters.contract import PluginInfo, Reply, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.contract import Stream as AsyncStream
 from adapters.errors import StreamUsageError
 from adapters.settings import AdapterSettings
@@ -326,6 +326,12 @@ class Plugin:
             return self._plugin.stream(key, idle_limit=idle_limit)
 
         return Stream(self._loop, self._loop.run(make))
+
+    def request(
+        self, name: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0, fresh: bool = False
+    ) -> Reply:
+        """Ask for something that is no stream: ``plugin.request("getMarkets")``. See ``compat.Plugin.request``."""
+        return self._loop.run(functools.partial(self._plugin.request, name, params, timeout=timeout, fresh=fresh))
 
     def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
         """Call an export: the raw way in. See ``compat.Plugin.call``."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import attrs
 
-from adapters.contract import PluginInfo, Stream, StreamAdapter, StreamKey, StreamState
+from adapters.contract import PluginInfo, Reply, Stream, StreamAdapter, StreamKey, StreamState
 from adapters.errors import StreamUsageError
 from adapters.net.policy import NetworkPolicy
 from adapters.registry import make_adapter
@@ -88,8 +88,23 @@ class Plugin:
         self._streams.append(stream)
         return stream
 
+    async def request(
+        self, name: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0, fresh: bool = False
+    ) -> Reply:
+        """Ask for something that is no stream: ``await plugin.request("getMarkets")``. See ``StreamAdapter.request``.
+
+        The plugin's rate limits are waited for, and an answer that it lets be kept is given again, unless a ``fresh``
+        one is asked for.
+
+        Raises:
+            StreamUsageError: The plugin has been closed, or the command opens a stream.
+            CompatError: See ``StreamAdapter.request``.
+        """
+        self._require_open()
+        return await self._adapter.request(name, params, timeout=timeout, fresh=fresh)
+
     async def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
-        """Call an export: the raw way in.
+        """Call an export: the raw way in, which no rate limit holds up.
 
         Raises:
             StreamUsageError: The plugin has been closed.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from adapters.buckets import TokenBuckets
 from adapters.contract import (
     Candle,
+    ConfigurationField,
     EventKind,
     MessageEncoding,
     PluginInfo,
+    RateLimit,
+    Reply,
     Stream,
     StreamAdapter,
     StreamData,
@@ -27,10 +31,13 @@ from adapters.errors import (
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
+    RateLimitError,
+    RequestFailedError,
     RestartsExhaustedError,
     StreamIdleError,
     StreamRejectedError,
     StreamUsageError,
+    UnknownCommandError,
     UnknownExportError,
     UnsupportedPluginError,
 )
@@ -62,6 +69,7 @@ __all__ = [
     "CompatError",
     "ConfigFileError",
     "ConfigurationError",
+    "ConfigurationField",
     "ConnectFailedError",
     "ConnectionLostError",
     "Connector",
@@ -93,6 +101,10 @@ __all__ = [
     "PluginStatus",
     "PluginTimeoutError",
     "PluginTrapError",
+    "RateLimit",
+    "RateLimitError",
+    "Reply",
+    "RequestFailedError",
     "RestartsExhaustedError",
     "Severity",
     "Socket",
@@ -114,6 +126,8 @@ __all__ = [
     "Subscription",
     "SubscriptionStats",
     "Tls",
+    "TokenBuckets",
+    "UnknownCommandError",
     "UnknownExportError",
     "UnknownSourceError",
     "UnsupportedPluginError",

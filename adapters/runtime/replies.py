@@ -8,7 +8,7 @@ import msgspec
 
 from adapters.runtime.engine import CallOutcome
 
-__all__ = ["decode_object", "failure_reason"]
+__all__ = ["decode_list", "decode_object", "failure_reason"]
 
 _MAX_REASON = 2_000  # characters of a plugin's own words that are worth keeping
 
@@ -35,15 +35,40 @@ def decode_object(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: The bytes are no JSON object; the text says what they are.
     """
-    if not data.strip():
-        msg = "it is empty where a JSON object is expected"
-        raise ValueError(msg)
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"it is not JSON ({error})"
-        raise ValueError(msg) from error
+    value = _decode(data, "object")
     if not isinstance(value, dict):
         msg = f"it is a JSON {type(value).__name__} where an object is expected"
         raise ValueError(msg)  # noqa: TRY004 - what is wrong is the plugin's value, not a caller's type
     return value
+
+
+def decode_list(data: bytes, names: tuple[str, ...] = ()) -> list[Any]:
+    """Decode a JSON list; null is an empty one, which is how Go writes that.
+
+    Args:
+        data: The bytes.
+        names: Under which the list may stand in an object instead.
+
+    Raises:
+        ValueError: The bytes are no JSON list; the text says what they are.
+    """
+    value = _decode(data, "list")
+    if isinstance(value, dict):
+        value = next((value[name] for name in names if name in value), value)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        msg = f"it is a JSON {type(value).__name__} where a list is expected"
+        raise ValueError(msg)  # noqa: TRY004 - what is wrong is the plugin's value, not a caller's type
+    return value
+
+
+def _decode(data: bytes, expected: str) -> Any:
+    if not data.strip():
+        msg = f"it is empty where a JSON {expected} is expected"
+        raise ValueError(msg)
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"it is not JSON ({error})"
+        raise ValueError(msg) from error

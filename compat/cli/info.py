@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import click
 
-from adapters.contract import MessageEncoding, PluginInfo
+from adapters.contract import ConfigurationField, MessageEncoding, PluginInfo, RateLimit
+from adapters.fields import as_text
 from compat.cli.command import Command, Session, tell
 from compat.cli.output import print_reports, wrapped
 from compat.cli.parameters import FILE, format_option
@@ -48,9 +49,9 @@ _ENCODINGS = {MessageEncoding.TEXT: "as text", MessageEncoding.BASE64: "in base6
 def info(files: tuple[Path, ...], style: str) -> int:
     """Ask each plugin FILE what it is: name, version, stream types, and the addresses that it will reach.
 
-    This runs the plugin's metadata exports (plugin_info and meta), each for five seconds at most and without any
-    network, and holds what they say against the module. Exits with 1 if one of them fails, or if a file is no plugin
-    that can run: 'inspect' says why.
+    This runs the plugin's metadata exports (plugin_info, meta, and those that declare its configuration and rate
+    limits), each for five seconds at most and without any network, and holds what they say against the module. Exits
+    with 1 if one of them fails, or if a file is no plugin that can run: 'inspect' says why.
 
     \b
     Example:
@@ -92,6 +93,7 @@ def _to_dict(card: _Card) -> dict[str, Any]:
         "kind": str(report.kind),
         "dialect": report.dialect,
         "runnable": report.runnable,
+        "pluginId": said.plugin_id,
         "name": said.name,
         "version": said.version,
         "author": said.author,
@@ -101,7 +103,21 @@ def _to_dict(card: _Card) -> dict[str, Any]:
         "problems": said.problems,
         "discrepancies": said.discrepancies,
         "messageEncoding": said.message_encoding,
+        "configurationFields": [attrs.asdict(field) for field in said.fields],
+        "rateLimits": [attrs.asdict(limit) for limit in said.rate_limits],
     }
+
+
+def _field(field: ConfigurationField) -> str:
+    marks = [mark for mark, holds in (("required", field.required), ("secret", field.secret)) if holds]
+    if field.default is not None:
+        marks.append(f"by default {shown(as_text(field.default), 40)}")
+    return f"{shown(field.name)} ({', '.join(marks)})" if marks else shown(field.name)
+
+
+def _limit(limit: RateLimit) -> str:
+    command = "all commands" if limit.command == "*" else shown(limit.command)
+    return f"{command} {limit.rps / limit.cost:.3g}/s by {' and '.join(limit.scopes)}"
 
 
 def _describe(card: _Card) -> Iterator[str]:
@@ -118,6 +134,10 @@ def _describe(card: _Card) -> Iterator[str]:
     )
     if said.message_encoding is not None:
         yield wrapped("messages", [_ENCODINGS[said.message_encoding]])
+    if said.fields:
+        yield wrapped("config", map(_field, said.fields))
+    if said.rate_limits:
+        yield wrapped("limits", map(_limit, said.rate_limits))
     for problem in said.problems:
         yield f"  {click.style('problem', fg='red', bold=True)}: {shown(problem, 1_000)}"
     for told in said.discrepancies:

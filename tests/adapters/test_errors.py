@@ -22,10 +22,13 @@ from adapters.errors import (
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
+    RateLimitError,
+    RequestFailedError,
     RestartsExhaustedError,
     StreamIdleError,
     StreamRejectedError,
     StreamUsageError,
+    UnknownCommandError,
     UnknownExportError,
     UnsupportedPluginError,
     without_query,
@@ -148,7 +151,7 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
     (
         ConfigurationError("p", "init: bad key", remedy="Check it"),
         UsageError,
-        {"plugin": "p", "problem": "init: bad key"},
+        {"plugin": "p", "problem": "init: bad key", "missing": ()},
         "plugin 'p': configuration refused: init: bad key. Check it",
     ),
     (
@@ -156,6 +159,27 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         UsageError,
         {"plugin": "p", "export": "e", "exports": ("a", "b")},
         "plugin 'p' exports no function 'e'. It exports a, b",
+    ),
+    (
+        RequestFailedError("p", "getMarkets", "maintenance"),
+        PluginError,
+        {"plugin": "p", "command": "getMarkets", "reason": "maintenance"},
+        "plugin 'p' refused 'getMarkets': maintenance",
+    ),
+    (
+        UnknownCommandError("p", "getMarket", ("getMarkets",)),
+        UsageError,
+        {"plugin": "p", "command": "getMarket", "commands": ("getMarkets",)},
+        "plugin 'p' has no way to take 'getMarket'. Did you mean 'getMarkets'? It takes getMarkets",
+    ),
+    (
+        RateLimitError("p", "getMarkets", 12.5, 5.0),
+        UsageError,
+        {"plugin": "p", "command": "getMarkets", "wait": 12.5, "timeout": 5.0},
+        (
+            "plugin 'p': its rate limits let 'getMarkets' through in 12.5 s, not within 5 s. "
+            "Ask less often, or with a longer timeout"
+        ),
     ),
     (
         UnsupportedPluginError("p", "third", "no adapter"),

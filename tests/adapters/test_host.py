@@ -28,6 +28,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from tests.support.echo import open_module
 from tests.support.guests import Answer, guest
+from tests.support.legacy import asked
 from tests.support.plugins import FIXTURES, candle_key
 from tests.support.simex import open_against
 from tests.support.sockets import Connector
@@ -328,6 +329,47 @@ async def test_every_guest_is_configured_before_it_is_used() -> None:
             await plugin.call("trap")
         await plugin.call("get_name")
     assert len(set(guests_of(crossings, "plugin_configure"))) == 2
+
+
+FIELDS = [{"name": "api_key", "required": True}, {"name": "depth", "default": 5}, {"name": "note"}]
+
+
+async def test_what_is_required_is_asked_for_before_any_guest_is_made_that_could_connect() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(
+        plugin_info=Answer(INFO),
+        plugin_configure=Answer(),
+        get_credential_fields=Answer(FIELDS),
+        start_stream=Answer({"success": True}, calls=[CONNECT]),
+    )
+    connector = Connector()
+    async with open_module(wasm, connector, observer=crossings.append) as plugin:
+        async with plugin.stream(KEY) as stream:
+            with pytest.raises(ConfigurationError) as caught:
+                await drain(stream, 1)
+        assert caught.value.missing == ("api_key",)
+        assert json.loads(await plugin.call("get_credential_fields")) == FIELDS
+    assert not connector.sockets
+    assert {c.name for c in crossings if c.direction is Direction.CALL} == {"plugin_info", "get_credential_fields"}
+
+
+async def test_a_guest_is_given_the_declared_defaults_too() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_configure=Answer(), get_credential_fields=Answer(FIELDS), get_name=Answer("x"))
+    async with open_module(wasm, config={"api_key": SECRET}, observer=crossings.append) as plugin:
+        await plugin.call("get_name")
+    assert asked(crossings, "plugin_configure") == [{"api_key": SECRET, "depth": "5"}]
+
+
+async def test_a_name_that_is_nearly_a_declared_one_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    wasm = module(plugin_configure=Answer(), get_credential_fields=Answer(FIELDS), trap=Answer(then="trap"))
+    async with open_module(wasm, config={"api_key": SECRET, "dpeth": 9, "colour": "red"}) as plugin:
+        for _ in range(2):
+            with pytest.raises(PluginTrapError):
+                await plugin.call("trap")
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        "the plugin declares no configuration field 'dpeth'; is 'depth' meant?"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,23 @@ async def test_credentials_are_texts_and_only_given_if_there_are_any() -> None:
                 await drain(stream, 1)
 
 
+async def test_declared_defaults_are_given_in_the_dialect_s_form(dialect: str) -> None:
+    crossings: list[Crossing] = []
+    names = {"callback": "get_credential_fields", "command": "get_configuration_fields"}
+    exports: dict[str, Any] = {
+        DIALECTS[dialect].configure: Answer({"success": True}),
+        names[dialect]: Answer([{"name": "depth", "required": True, "default": 5}]),
+    }
+    connector = Connector(lambda _: ["data"])
+    async with (
+        open_module(legacy(dialect, **exports), connector, config={"note": "x"}, observer=crossings.append) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        await drain(stream, 1)
+    given = asked(crossings, DIALECTS[dialect].configure)
+    assert given == [{"depth": "5" if dialect == "callback" else 5, "note": "x"}]
+
+
 async def test_a_plugin_that_takes_no_configuration_says_so(dialect: str) -> None:
     async with open_module(legacy(dialect), config={"a": "b"}) as plugin, plugin.stream(KEY) as stream:
         with pytest.raises(ConfigurationError, match=f"does not export {DIALECTS[dialect].configure}"):

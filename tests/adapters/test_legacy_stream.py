@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +16,17 @@ from compat import (
     ConnectFailedError,
     ConnectionLostError,
     Crossing,
+    Direction,
     EventKind,
     OutageError,
     PluginProtocolError,
     PluginTimeoutError,
     PluginTrapError,
+    RateLimitError,
     StreamKey,
     StreamRejectedError,
     StreamState,
+    TokenBuckets,
 )
 from compat.demo.exchange import Exchange
 from tests.support.echo import open_module
@@ -562,3 +566,67 @@ async def test_a_slow_consumer_makes_the_socket_wait() -> None:
         assert taken <= 12
         await drain(stream, 500)
         assert stream.stats.delivered == 500
+
+
+# Rate limits
+
+
+def limited(**row: Any) -> Answer:
+    return Answer([{"command": "ohlcvStream", "scope": "ip", "rps": 1e-3, "burst": 1, **row}])
+
+
+async def test_the_command_that_opens_a_stream_waits_for_the_plugin_s_limits() -> None:
+    crossings: list[Crossing] = []
+    wasm = legacy("command", get_rate_limits=limited(rps=10))
+    connector = Connector(lambda _: ["data"])
+    begun = time.monotonic_ns()
+    async with (
+        open_module(wasm, connector, observer=crossings.append, token_buckets=TokenBuckets()) as plugin,
+        plugin.stream(KEY) as one,
+        plugin.stream(KEY) as two,
+    ):
+        await drain(one, 1)
+        await drain(two, 1)
+    _, second = (
+        crossing.timestamp
+        for crossing in crossings
+        if (crossing.direction, crossing.name) == (Direction.CALL, "handle_command")
+    )
+    assert second - begun >= 0.0999e9
+
+
+async def test_a_stream_that_would_have_to_wait_too_long_for_them_is_refused_and_connects_to_nothing() -> None:
+    connector = Connector(lambda _: ["data"])
+    wasm = legacy("command", get_rate_limits=limited())
+    async with open_module(wasm, connector, token_buckets=TokenBuckets()) as plugin:
+        async with plugin.stream(KEY) as one:
+            await drain(one, 1)
+        async with plugin.stream(KEY) as two:
+            with pytest.raises(RateLimitError, match=r"'ohlcvStream' through in 1e\+03 s, not within 120 s"):
+                await drain(two, 1)
+    assert len(connector.sockets) == 1
+
+
+async def test_a_stream_that_connects_anew_waits_for_as_long_as_they_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(legacy_stream, "_LIMITS_TIMEOUT", 0.3)
+    connector = Connector(lambda number: breaking("data") if number == 0 else ["data"])
+    wasm = legacy("command", get_rate_limits=limited(rps=1.25))
+    async with (
+        open_module(wasm, connector, token_buckets=TokenBuckets()) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        await drain(stream, 2)
+        assert stream.state is StreamState.STREAMING
+        assert stream.stats.reconnects == 1
+
+
+async def test_a_stream_that_waits_for_them_can_be_closed() -> None:
+    connector = Connector(lambda _: breaking("data"))
+    wasm = legacy("command", get_rate_limits=limited())
+    async with open_module(wasm, connector, token_buckets=TokenBuckets()) as plugin:
+        async with plugin.stream(KEY) as stream:
+            await drain(stream, 1)
+            await until(lambda: stream.state is StreamState.RECOVERING, "it waits")
+            async with asyncio.timeout(2):
+                await stream.aclose()
+        assert stream.state is StreamState.STOPPED

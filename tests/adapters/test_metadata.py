@@ -9,8 +9,8 @@ import wasmtime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.contract import PluginInfo
-from adapters.metadata import Answers, AnswersCache, merge_info
+from adapters.contract import ConfigurationField, PluginInfo, RateLimit
+from adapters.metadata import METADATA_EXPORTS, Answers, AnswersCache, merge_info
 from detectors.report import ModuleReport, inspect
 
 
@@ -228,3 +228,48 @@ def test_an_answer_that_is_too_huge_to_be_kept_takes_no_others_place() -> None:
     cache.put("1", Answers({"name": "one"}))
     cache.put("2", Answers({"name": "x" * 100_000}))
     assert cache.get("1") == Answers({"name": "one"})
+
+
+def test_declared_fields_and_limits_stand_beside_it_and_what_is_odd_about_them_is_told() -> None:
+    lists: dict[str, list[Any]] = {
+        "get_configuration_fields": [{"name": "apiKey", "required": True}, {"label": "no name"}],
+        "get_credential_fields": ["apiKey", "pin"],
+        "get_rate_limits": [{"command": "*", "scope": "ip", "rps": 1, "burst": 1}, 5],
+    }
+    report = module(exports=("start_stream", "stop_stream", "plugin_configure"))
+    info = merge_info("file", Answers(meta={"pluginId": "simex"}, lists=lists), report)
+    assert info.plugin_id == "simex"
+    assert info.fields == (ConfigurationField("apiKey", required=True), ConfigurationField("pin"))
+    assert info.rate_limits == (RateLimit("*", ("ip",), 1, 1),)
+    assert info.discrepancies == (
+        "get_configuration_fields: a field without a name was left out",
+        "get_rate_limits: a row that names no command was left out",
+    )
+    assert merge_info("file", Answers(meta={"pluginId": 5}), QUIET).plugin_id == ""
+
+
+@pytest.mark.parametrize(
+    ("output", "fields"),
+    [
+        (b'["a"]', ["a"]),
+        (b'{"fields": ["a"]}', ["a"]),
+        (b'{"success": true, "data": ["a"]}', ["a"]),
+        (b"null", []),
+        (b'{"fields": null}', []),
+    ],
+)
+def test_fields_may_stand_in_an_object(output: bytes, fields: list[str]) -> None:
+    assert METADATA_EXPORTS["get_credential_fields"](output) == fields
+
+
+@pytest.mark.parametrize("output", [b"", b"5", b'{"apiKey": {"required": true}}', b"<html>"])
+def test_what_is_no_list_of_fields_is_no_answer(output: bytes) -> None:
+    with pytest.raises(ValueError, match="it is "):
+        METADATA_EXPORTS["get_credential_fields"](output)
+
+
+def test_what_a_plugin_has_no_way_to_take_is_not_required_and_told() -> None:
+    fields = {"get_credential_fields": [{"name": "api_key", "required": True}, {"name": "note"}]}
+    info = merge_info("file", Answers(lists=fields), QUIET)
+    assert info.fields == (ConfigurationField("api_key"), ConfigurationField("note"))
+    assert info.discrepancies == ("it requires api_key and exports nothing that takes a configuration",)

@@ -16,8 +16,8 @@ from compat import (
     ConfigurationError,
     DetectionError,
     KeyFormatError,
+    OutageError,
     PluginKind,
-    RestartsExhaustedError,
     SourceTakenError,
     StreamData,
     StreamKey,
@@ -243,14 +243,14 @@ async def test_a_stream_that_breaks_fails_at_every_subscription_after_its_items(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
     async with Exchange(mode="replay", rate=math.inf, limit=5) as exchange:
-        await register(manager, exchange, fixture, backoff=Backoff(attempts=0))
+        await register(manager, exchange, fixture, backoff=Backoff(patience=0))
         async with manager.subscribe(key()) as one, manager.subscribe(key()) as two:
             await until(lambda: one.stream.stats.delivered == 5, "all candles arrive")
             await exchange.drop_all()
             for items, error in await asyncio.gather(end_of(one), end_of(two)):
                 assert [candle_of(item) for item in items] == candles(exchange, range(5))
-                assert isinstance(error, RestartsExhaustedError)
-            with pytest.raises(RestartsExhaustedError):
+                assert isinstance(error, OutageError)
+            with pytest.raises(OutageError):
                 await anext(one)
 
 

@@ -29,8 +29,11 @@ from compat import (
     EventKind,
     Plugin,
     PluginKind,
+    RequestFailedError,
     StreamRejectedError,
     StreamState,
+    TokenBuckets,
+    UnknownCommandError,
     WebSocketConnector,
     open_plugin,
 )
@@ -96,6 +99,24 @@ async def test_metadata_is_read_without_the_network(fixture: PluginFixture, trad
         assert plugin.report.kind is fixture.kind
     assert not exchange.journal.connections
     assert not exchange.journal.requests
+
+
+async def test_what_is_no_stream_is_asked_for_in_the_same_words(fixture: PluginFixture, trading: Trading) -> None:
+    settings = AdapterSettings(backoff=QUICK, token_buckets=TokenBuckets())
+    async with trading(Exchange(), settings=settings) as plugin:
+        offered = {item.name for item in plugin.report.exports}
+        for command, export in (("getMarkets", "list_markets"), ("getTimeframes", "get_timeframes")):
+            if export in offered or "handle_command" in offered:
+                reply = await plugin.request(command)
+                assert isinstance(reply.json(), list)
+                assert reply.json()
+                again = await plugin.request(command, {})
+                assert again.data == reply.data
+            else:
+                with pytest.raises(UnknownCommandError):
+                    await plugin.request(command)
+        with pytest.raises((UnknownCommandError, RequestFailedError), match="accountBalances"):
+            await plugin.request("accountBalances")
 
 
 async def test_a_refused_configuration_fails_the_stream_and_is_not_shown(

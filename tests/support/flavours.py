@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 import attrs
 
-from compat import Plugin, PluginInfo, Stream, StreamData, StreamEvent, StreamKey, StreamState, StreamStats, blocking
+from compat import (
+    Plugin,
+    PluginInfo,
+    Reply,
+    Stream,
+    StreamData,
+    StreamEvent,
+    StreamKey,
+    StreamState,
+    StreamStats,
+    blocking,
+)
 from compat import open_plugin as open_asynchronously
 
 __all__ = ["ASYNCIO", "BLOCKING", "FLAVOURS", "Flavour"]
@@ -95,6 +106,9 @@ class _PluginOnThreads:
 
     async def call(self, export: str, data: bytes | str = b"", *, timeout: float = 30.0) -> bytes:
         return await _on_a_thread(lambda: self._plugin.call(export, data, timeout=timeout))
+
+    async def request(self, name: str, params: Mapping[str, Any] | None = None, **options: Any) -> Reply:
+        return await _on_a_thread(lambda: self._plugin.request(name, params, **options))
 
     async def aclose(self) -> None:
         await _on_a_thread(self._plugin.close)

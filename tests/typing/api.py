@@ -41,6 +41,13 @@ async def one_plugin(path: Path, key: compat.StreamKey) -> None:
         assert_type(info.stream_types, tuple[str, ...])
         assert_type(await plugin.call("get_timeframes", b"", timeout=5), bytes)
         await plugin.call("get_timeframes", "{}")
+        assert_type(info.fields, tuple[compat.ConfigurationField, ...])
+        assert_type(info.rate_limits, tuple[compat.RateLimit, ...])
+        reply = await plugin.request("getOHLCV", {"symbol": "BTC-USDT", "limit": 5}, timeout=5, fresh=True)
+        assert_type(reply, compat.Reply)
+        assert_type(reply.data, bytes)
+        assert_type(reply.cached, bool)
+        assert_type(reply.json(), Any)
         async with plugin.stream(key) as stream:
             assert_type(stream.state, compat.StreamState)
             assert_type(stream.stats, compat.StreamStats)
@@ -99,6 +106,7 @@ def without_asyncio(path: Path) -> None:
         assert_type(plugin, compat.blocking.Plugin)
         assert_type(plugin.info(), compat.PluginInfo)
         assert_type(plugin.call("get_timeframes"), bytes)
+        assert_type(plugin.request("getMarkets"), compat.Reply)
         with plugin.stream("ohlcv:woox:PERP_BTC_USDT") as stream:
             assert_type(stream, compat.blocking.Stream)
             assert_type(stream.get(timeout=1.5), compat.StreamData | None)

@@ -334,6 +334,7 @@ async def test_a_guest_that_waits_on_a_dead_connection_hears_that_its_stream_sto
     async with scripted(socket) as (bench, _):
         connection = await bench.connect()
         socket.put(ConnectionLostError(URL, "it broke off"))
+        await until(lambda: bench.network.alive == 0)
         with pytest.raises(ConnectionLostError):
             await bench.receive(connection, -1)
         receiving = bench.start(bench.network.receive, connection, 60_000)

@@ -12,6 +12,8 @@ import pytest
 import wasmtime
 
 from compat.cli.call import _Input
+from tests.support.guests import Answer
+from tests.support.legacy import legacy
 from tests.support.plugins import FIXTURES, wat
 
 if TYPE_CHECKING:
@@ -135,3 +137,18 @@ def test_a_start_section_is_run_only_if_that_is_allowed(command: Command, tmp_pa
     assert refused.err.startswith(f"error: {path}: start-section: The module has a start section")
     assert "--allow-start-section" in refused.err
     assert command("call", path, "stop_stream", "--allow-start-section").code == 0
+
+
+def test_what_a_plugin_requires_can_be_asked_for_without_giving_it(command: Command, tmp_path: Path) -> None:
+    fields = [{"name": "api_key", "required": True}]
+    path = tmp_path / "wants.wasm"
+    exports = {"get_credential_fields": fields, "set_credentials": {}, "list_markets": []}
+    path.write_bytes(legacy("callback", **{name: Answer(output) for name, output in exports.items()}))  # type: ignore[arg-type]
+    assert json.loads(command("call", path, "get_credential_fields").out) == fields
+    outcome = command("call", path, "list_markets", "--config", "apikey=correct-horse")
+    assert (outcome.code, outcome.out) == (1, b"")
+    what, remedy = outcome.err.splitlines()
+    assert what == "error: plugin 'wants': configuration refused: it requires api_key, which is not given"
+    assert remedy.startswith("  Is apikey, which it does not declare, meant to be api_key? Give config=")
+    assert "--config api_key=" in remedy
+    assert "correct-horse" not in outcome.err

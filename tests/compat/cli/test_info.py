@@ -11,6 +11,8 @@ import wasmtime
 
 from adapters import encoding
 from compat import MessageEncoding, inspect
+from tests.support.guests import Answer
+from tests.support.legacy import legacy
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, wat
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def test_the_same_for_machines(command: Command, style: str) -> None:
         "kind": "generic",
         "dialect": None,
         "runnable": True,
+        "pluginId": "simex-generic-blocking",
         "name": generic.title,
         "version": "1.0.0",
         "author": "plugin-compat",
@@ -61,7 +64,46 @@ def test_the_same_for_machines(command: Command, style: str) -> None:
         "problems": [],
         "discrepancies": [],
         "messageEncoding": None,
+        "configurationFields": [],
+        "rateLimits": [],
     }
+    assert plugins[1]["configurationFields"] == [
+        {
+            "name": "apiKey",
+            "label": "API key",
+            "type": "password",
+            "required": False,
+            "secret": True,
+            "description": "Sent to the exchange when a stream is opened",
+            "default": None,
+        }
+    ]
+    assert plugins[1]["rateLimits"][1] == {
+        "command": "getMarkets",
+        "scopes": ["ip"],
+        "rps": 0.5,
+        "burst": 2,
+        "cost": 2,
+    }
+
+
+def test_what_it_wants_to_be_configured_with_and_how_often_it_may_be_asked_is_one_line_each(
+    command: Command, tmp_path: Path
+) -> None:
+    fields = [{"name": "api_key", "required": True, "mask": True}, {"name": "depth", "default": [5]}, "note"]
+    limits = [
+        {"command": "*", "scope": ["ip", "apikey"], "rps": 10, "burst": 20},
+        {"command": "getOHLCV", "scope": "ip", "rps": 1, "burst": 4, "cost": 2},
+    ]
+    path = tmp_path / "wants.wasm"
+    path.write_bytes(
+        legacy("command", get_configuration_fields=Answer(fields), get_rate_limits=Answer(limits), init=Answer())
+    )
+    outcome = command("info", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.decode().splitlines()
+    assert "  config   api_key (required, secret), depth (by default [5]), note" in lines
+    assert "  limits   all commands 10/s by ip and apikey, getOHLCV 0.5/s by ip" in lines
 
 
 @pytest.mark.parametrize(("wanted", "told"), [("text", "as text"), ("base64", "in base64")])

@@ -1,0 +1,503 @@
+"""Requests: one set of words for every kind and dialect, what is answered, and what is refused and why."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from adapters import host
+from adapters.requests import EXPORTS, route
+from compat import (
+    ConfigurationError,
+    Crossing,
+    Direction,
+    GuestStoppedError,
+    PluginProtocolError,
+    PluginTimeoutError,
+    PluginTrapError,
+    RateLimitError,
+    Reply,
+    RequestFailedError,
+    StreamUsageError,
+    TokenBuckets,
+    UnknownCommandError,
+)
+from detectors.rules import INTERFACES
+from tests.support.echo import open_module
+from tests.support.guests import Answer, guest
+from tests.support.legacy import KEY, asked, legacy
+from tests.support.sockets import Connector
+from tests.support.waiting import drain, until
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+SECRET = "correct-horse-battery"
+MARKETS = [{"name": "BTC-USDT", "tick": "0.10"}]
+
+
+def generic(**exports: Answer) -> bytes:
+    return guest({"start_stream": Answer({"success": True}), "stop_stream": Answer({"success": True}), **exports})
+
+
+def commands(*answers: Answer, **exports: Answer) -> bytes:
+    """A plugin of the command dialect."""
+    return legacy("command", handle_command=answers, **exports)  # type: ignore[arg-type]
+
+
+def on(command: str, output: Any = None, **how: Any) -> Answer:
+    return Answer(output, when=f'"name":"{command}"', **how)
+
+
+def given(crossings: list[Crossing]) -> list[str]:
+    """The commands that reached the plugin."""
+    return [request["name"] for request in asked(crossings, "handle_command")]
+
+
+def limits(**row: Any) -> Answer:
+    return Answer([{"command": "getMarkets", "scope": "ip", "rps": 1e-3, "burst": 1, **row}])
+
+
+# The way to the plugin
+
+
+def test_the_exports_of_the_table_are_those_of_the_interfaces() -> None:
+    for row in INTERFACES:
+        if row.dialect != "command":
+            assert set(EXPORTS.values()) <= set(row.exports)
+
+
+def test_a_plugin_that_takes_commands_takes_them_all_and_by_that() -> None:
+    assert route("x", "getMarkets", ("list_markets", "handle_command")).export == "handle_command"
+    assert route("x", "accountBalances", ("handle_command",)).export == "handle_command"
+
+
+@pytest.mark.parametrize(
+    "build", [generic, lambda **exports: legacy("callback", **exports)], ids=["generic", "callback"]
+)
+@pytest.mark.parametrize(("command", "export"), EXPORTS.items())
+async def test_without_commands_each_has_an_export_that_gets_the_params(build: Any, command: str, export: str) -> None:
+    crossings: list[Crossing] = []
+    wasm = build(**{export: Answer('[{"name": "BTC-USDT", "tick": 0.10}]')})
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        reply = await plugin.request(command, {"symbol": "BTC-USDT", "limit": 5})
+        assert reply == Reply(b'[{"name": "BTC-USDT", "tick": 0.10}]')
+        assert reply.json() == [{"name": "BTC-USDT", "tick": 0.1}]
+        await plugin.request(command)
+    assert asked(crossings, export) == [{"symbol": "BTC-USDT", "limit": 5}, {}]
+
+
+async def test_a_command_that_a_plugin_has_no_way_to_take_is_refused_without_a_call() -> None:
+    crossings: list[Crossing] = []
+    wasm = generic(list_markets=Answer([]), get_timeframes=Answer([]))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        for command, hint in (("getOHLCV", ""), ("accountBalances", ""), ("getMarket", "Did you mean 'getMarkets'? ")):
+            with pytest.raises(UnknownCommandError) as caught:
+                await plugin.request(command)
+            assert caught.value.commands == ("getMarkets", "getTimeframes")
+            assert str(caught.value) == (
+                f"plugin 'guest' has no way to take {command!r}. {hint}It takes getMarkets, getTimeframes"
+            )
+    async with open_module(generic()) as plugin:
+        with pytest.raises(UnknownCommandError, match="It takes none"):
+            await plugin.request("getMarkets")
+    assert crossings == []
+
+
+async def test_a_command_is_given_with_its_params_and_its_payload_is_passed_on_as_it_was_written() -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(
+        on(
+            "getOHLCV",
+            '{"responseType": "Candles", "result": true, "data": [ {"open": 1.50, "n": 12345678901234567890} ]}',
+        ),
+        on("quiet", {"result": True}),
+        on("older", {"success": True, "data": 5}),
+    )
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        reply = await plugin.request("getOHLCV", {"market": {"symbol": "BTC-USDT"}, "limit": 2})
+        assert reply == Reply(b'[ {"open": 1.50, "n": 12345678901234567890} ]', "Candles")
+        assert await plugin.request("quiet") == Reply(b"null")
+        assert (await plugin.request("older")).json() == 5
+    assert asked(crossings, "handle_command") == [
+        {"name": "getOHLCV", "params": {"market": {"symbol": "BTC-USDT"}, "limit": 2}},
+        {"name": "quiet", "params": {}},
+        {"name": "older", "params": {}},
+    ]
+
+
+async def test_an_answer_within_an_object_is_taken_out_of_it() -> None:
+    async with open_module(
+        generic(list_markets=Answer({"success": True, "data": MARKETS}), get_timeframes=Answer({"1m": 60}))
+    ) as plugin:
+        assert (await plugin.request("getMarkets")).json() == MARKETS
+        assert (await plugin.request("getTimeframes")).json() == {"1m": 60}
+
+
+async def test_requests_run_beside_the_streams_and_never_in_their_guest() -> None:
+    crossings: list[Crossing] = []
+    connector = Connector(lambda _: ["data"])
+    async with open_module(legacy("command"), connector, observer=crossings.append) as plugin:
+        async with plugin.stream(KEY) as stream:
+            await drain(stream, 1)
+            with pytest.raises(StreamUsageError):  # all that this plugin can answer is a stream
+                await plugin.request("getMarkets")
+        with pytest.raises(StreamUsageError):
+            await plugin.request("getMarkets")
+    calls = [(c.guest, c.name) for c in crossings if c.direction is Direction.CALL]
+    asking = {guest for guest, export in calls if export == "handle_command"}
+    streaming = {guest for guest, export in calls if export == "handle_stream_message"}
+    assert (len(asking - streaming), len(streaming)) == (1, 1)
+
+
+async def test_nobody_waits_for_a_plugin_that_lacks_what_it_requires() -> None:
+    buckets = TokenBuckets()
+    exports = {"init": {}, "get_configuration_fields": [{"name": "api_key", "required": True}]}
+    wasm = commands(
+        Answer({"result": True}), get_rate_limits=limits(), **{name: Answer(said) for name, said in exports.items()}
+    )
+    async with open_module(wasm, token_buckets=buckets) as plugin:
+        for _ in range(2):
+            with pytest.raises(ConfigurationError):
+                await plugin.request("getMarkets", timeout=1)
+    async with open_module(wasm, token_buckets=buckets, config={"api_key": SECRET}) as plugin:
+        await plugin.request("getMarkets", timeout=1)
+
+
+async def test_without_time_nothing_is_asked_and_the_guest_lives_on() -> None:
+    crossings: list[Crossing] = []
+    async with open_module(commands(Answer({"result": True})), observer=crossings.append) as plugin:
+        await plugin.request("getMarkets")
+        with pytest.raises(PluginTimeoutError, match="within 0 s"):
+            await plugin.request("getMarkets", timeout=0)
+        await plugin.request("getMarkets")
+    assert len(given(crossings)) == 2
+    assert len({c.guest for c in crossings if c.name == "handle_command"}) == 1
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (Answer({"result": False, "error": f"key {SECRET} expired"}, code=1), "key *** expired"),
+        (Answer({"result": False, "error": f"key {SECRET} expired"}), "key *** expired"),
+        (Answer({"success": False, "error": {"code": 5, "key": SECRET}}), '{"code":5,"key":"***"}'),
+        (Answer(error=f"key {SECRET} expired", code=1), "key *** expired"),
+        (Answer({"result": False}), ""),
+        (Answer(code=1), ""),
+    ],
+    ids=["code and output", "output alone", "another word", "error memory", "no reason", "code alone"],
+)
+async def test_a_failure_is_told_with_the_plugin_s_reason_and_without_secrets(how: Answer, reason: str) -> None:
+    plugins = {
+        "command": commands(how, init=Answer()),
+        "generic": generic(list_markets=how, plugin_configure=Answer()),
+    }
+    for wasm in plugins.values():
+        async with open_module(wasm, config={"api_key": SECRET}) as plugin:
+            with pytest.raises(RequestFailedError) as caught:
+                await plugin.request("getMarkets")
+        assert (caught.value.command, caught.value.reason) == ("getMarkets", reason)
+        assert str(caught.value).startswith(f"plugin 'guest' refused 'getMarkets': {reason or 'no reason given'}")
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"), [("getMarket", "Did you mean 'getMarkets'?"), ("getMarkets", ""), ("accountBalances", "")]
+)
+async def test_a_slip_of_the_finger_is_pointed_out_where_the_plugin_does_not_know_the_command(
+    command: str, remedy: str
+) -> None:
+    async with open_module(commands(Answer({"result": False, "error": "unknown command"}, code=1))) as plugin:
+        with pytest.raises(RequestFailedError) as caught:
+            await plugin.request(command, timeout=float("inf"))
+    assert caught.value.remedy == remedy
+
+
+async def test_a_configuration_that_hangs_is_no_request_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_CONFIGURE_TIMEOUT", 0.1)
+    async with open_module(commands(Answer({"result": True}), init=Answer(then="loop"))) as plugin:
+        with pytest.raises(PluginTimeoutError, match=r"init did not return within 0\.1 s"):
+            await plugin.request("getMarkets")
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (None, "truncated"),
+        ("<html>", "malformed"),
+        ("[1]", "Expected `object`"),
+        ({}, "neither a result nor data"),
+        ('{"data":' + "[" * 5_000, "recursion"),
+    ],
+)
+async def test_an_answer_that_is_none_is_told(output: Any, problem: str) -> None:
+    async with open_module(commands(Answer(output))) as plugin:
+        with pytest.raises(PluginProtocolError, match=f"handle_command is unusable.*{problem}"):
+            await plugin.request("getMarkets")
+
+
+@pytest.mark.parametrize("output", [None, "", "<html>", "[1, "])
+async def test_an_export_s_answer_that_is_no_json_is_told(output: Any) -> None:
+    async with open_module(generic(list_markets=Answer(output))) as plugin:
+        with pytest.raises(PluginProtocolError, match="list_markets is unusable"):
+            await plugin.request("getMarkets")
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_command_that_opens_a_stream_is_refused_and_says_how_to_open_one(named: bool) -> None:
+    marker = {"_stream": True, "streamID": "s", "websocketUrl": "wss://stream.simex.example/ws"}
+    answer = {
+        "result": True,
+        "cacheForSeconds": 60,
+        "data": marker,
+        **({"responseType": "StreamMarker"} if named else {}),
+    }
+    async with open_module(commands(Answer(answer))) as plugin:
+        for _ in range(2):
+            with pytest.raises(
+                StreamUsageError, match=r"'ohlcvStream' of plugin 'guest' opens.*Use plugin\.stream\(key\)"
+            ):
+                await plugin.request("ohlcvStream")
+
+
+@pytest.mark.parametrize("params", [{"a": object()}, {("a", "b"): 1}])
+async def test_params_that_are_no_json_are_the_caller_s_mistake(params: Any) -> None:
+    async with open_module(commands(Answer({"result": True}))) as plugin:
+        with pytest.raises(StreamUsageError, match="the params of 'getMarkets' cannot be written as JSON"):
+            await plugin.request("getMarkets", params)
+        assert (await plugin.request("getMarkets", {"since": dt.date(2026, 1, 2)})).json() is None
+
+
+async def test_a_trap_and_a_timeout_are_told_and_the_next_request_finds_a_fresh_guest() -> None:
+    wasm = commands(on("trap", then="trap"), on("loop", then="loop"), on("getMarkets", {"result": True, "data": []}))
+    async with open_module(wasm) as plugin:
+        with pytest.raises(PluginTrapError):
+            await plugin.request("trap")
+        with pytest.raises(PluginTimeoutError, match=r"handle_command did not return within 0\.2 s. Its guest"):
+            await plugin.request("loop", timeout=0.2)
+        assert (await plugin.request("getMarkets")).json() == []
+
+
+async def test_the_time_covers_the_wait_for_other_calls() -> None:
+    wasm = commands(on("loop", then="loop"), on("getMarkets", {"result": True, "data": []}))
+    crossings: list[Crossing] = []
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        slow = asyncio.create_task(plugin.request("loop", timeout=60))
+        await until(lambda: given(crossings) == ["loop"], "the guest is busy")
+        async with asyncio.timeout(20):
+            with pytest.raises(PluginTimeoutError, match=r"within 0\.1 s\. Other calls to the plugin came first"):
+                await plugin.request("getMarkets", timeout=0.1)
+        slow.cancel()
+        await asyncio.wait([slow])
+
+
+async def test_requests_of_a_closed_plugin_are_refused() -> None:
+    crossings: list[Crossing] = []
+    async with open_module(commands(on("loop", then="loop")), observer=crossings.append) as plugin:
+        running = asyncio.create_task(plugin.request("loop"))
+        await until(lambda: given(crossings) == ["loop"], "it runs")
+    with pytest.raises(GuestStoppedError):
+        await running
+    with pytest.raises(StreamUsageError, match="has been closed"):
+        await plugin.request("loop")
+
+
+# What is kept
+
+
+def cacheable(seconds: Any) -> bytes:
+    return commands(Answer({"result": True, "data": MARKETS, "cacheForSeconds": seconds}), get_rate_limits=limits())
+
+
+async def test_an_answer_is_kept_for_as_long_as_it_says_and_costs_nothing_then() -> None:
+    crossings: list[Crossing] = []
+    buckets = TokenBuckets()
+    async with open_module(cacheable(300), observer=crossings.append, token_buckets=buckets) as plugin:
+        first = await plugin.request("getMarkets", {"a": {"x": 1, "y": 2}, "b": 1}, timeout=5)
+        again = await plugin.request("getMarkets", {"b": 1, "a": {"y": 2, "x": 1}}, timeout=0)
+        assert (first.cached, again.cached) == (False, True)
+        assert again.data == first.data
+        with pytest.raises(RateLimitError):
+            await plugin.request("getMarkets", {"b": 2}, timeout=1)
+        with pytest.raises(RateLimitError):
+            await plugin.request("getMarkets", {"a": {"x": 1, "y": 2}, "b": 1}, timeout=1, fresh=True)
+        assert (await plugin.request("getMarkets", {"a": {"x": 1, "y": 2}, "b": 1})).cached
+    assert given(crossings) == ["getMarkets"]
+
+
+async def test_what_has_expired_is_asked_for_anew() -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(Answer({"result": True, "data": MARKETS, "cacheForSeconds": 0.05}))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        await plugin.request("getMarkets")
+        await asyncio.sleep(0.06)  # it has expired then, however slow this machine is
+        assert not (await plugin.request("getMarkets")).cached
+    assert given(crossings) == ["getMarkets"] * 2
+
+
+async def test_a_failure_is_not_kept() -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(Answer({"result": False, "error": "busy", "cacheForSeconds": 60}))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        for _ in range(2):
+            with pytest.raises(RequestFailedError):
+                await plugin.request("getMarkets")
+    assert len(given(crossings)) == 2
+
+
+async def test_each_plugin_keeps_its_own() -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(Answer({"result": True, "data": MARKETS, "cacheForSeconds": 60}))
+    for _ in range(2):
+        async with open_module(wasm, observer=crossings.append) as plugin:
+            assert not (await plugin.request("getMarkets")).cached
+    assert len(given(crossings)) == 2
+
+
+async def test_a_lifetime_that_is_none_is_told_once_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(Answer({"result": True, "data": MARKETS, "cacheForSeconds": "soon"}))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        for _ in range(2):
+            assert not (await plugin.request("getMarkets")).cached
+    assert len(given(crossings)) == 2
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == ["handle_command: cacheForSeconds of getMarkets is no number of seconds and is ignored: 'soon'"]
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(60, 1), (None, 8)])
+async def test_those_who_ask_the_same_at_once_share_an_answer_that_may_be_kept_and_no_other(
+    seconds: int | None, calls: int
+) -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(Answer({"result": True, "data": MARKETS, "cacheForSeconds": seconds}))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        replies = await asyncio.gather(*(plugin.request("getMarkets") for _ in range(8)))
+        assert {reply.data for reply in replies} == {json.dumps(MARKETS).encode()}
+        assert [reply.cached for reply in replies].count(False) == calls
+    assert len(given(crossings)) == calls
+
+
+async def test_whoever_is_cancelled_while_waiting_has_asked_nothing_and_keeps_nobody_waiting() -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(on("loop", then="loop"), on("order", {"result": True, "data": 1}))
+    async with open_module(wasm, observer=crossings.append) as plugin:
+        slow = asyncio.create_task(plugin.request("loop", timeout=0.4))
+        await until(lambda: given(crossings) == ["loop"], "the guest is busy")
+        waiting = [asyncio.create_task(plugin.request("order", {"n": n // 2})) for n in range(4)]
+        for _ in range(20):  # so that they have come as far as they can
+            await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        assert all(task.cancelled() for task in waiting)
+        with pytest.raises(PluginTimeoutError):
+            await slow
+        assert (await plugin.request("order", {"n": 0})).json() == 1
+    assert given(crossings) == ["loop", "order"]
+
+
+async def test_whoever_asks_while_the_one_before_is_cancelled_is_answered() -> None:
+    crossings: list[Crossing] = []
+    wasm = commands(on("order", {"result": True, "data": 1}), get_rate_limits=limits(command="order", rps=20))
+    async with open_module(wasm, observer=crossings.append, token_buckets=TokenBuckets()) as plugin:
+        await plugin.request("order")
+        first, second = (asyncio.create_task(plugin.request("order", timeout=5)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).json() == 1
+        assert first.cancelled()
+    assert len(given(crossings)) == 2
+
+
+# Rate limits
+
+
+async def test_a_limit_makes_callers_wait_and_whoever_cannot_is_told_for_how_long() -> None:
+    wasm = commands(Answer({"result": True, "data": MARKETS}), get_rate_limits=limits(rps=4, cost=2, burst=2))
+    begun = time.monotonic()
+    async with open_module(wasm, token_buckets=TokenBuckets()) as plugin:
+        await plugin.request("getMarkets")
+        with pytest.raises(RateLimitError) as caught:
+            await plugin.request("getMarkets", timeout=0.01)
+        assert 0.01 < caught.value.wait <= 0.5
+        await plugin.request("getMarkets")
+        assert time.monotonic() - begun >= 0.499
+        await plugin.request("getTimeframes", timeout=1)
+        assert (await plugin.call("handle_command", '{"name": "getMarkets"}')) != b""
+
+
+async def test_a_plugin_that_is_opened_again_has_used_up_what_it_had() -> None:
+    buckets = TokenBuckets()
+    wasm = generic(list_markets=Answer([]), get_rate_limits=limits())
+    async with open_module(wasm, token_buckets=buckets) as plugin:
+        await plugin.request("getMarkets", timeout=1)
+    async with open_module(wasm, token_buckets=buckets) as plugin:
+        with pytest.raises(RateLimitError):
+            await plugin.request("getMarkets", timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (Answer(then="trap"), "trapped"),
+        (Answer(code=1), "failed with return code 1"),
+        (Answer("<html>"), "it is not JSON"),
+        (Answer({"rps": 5}), "it is a JSON dict where a list is expected"),
+        (Answer(), "it is empty where a JSON list is expected"),
+    ],
+    ids=["trap", "failure", "no json", "no list", "nothing"],
+)
+async def test_limits_that_cannot_be_read_limit_nothing_and_are_told(
+    answer: Answer, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wasm = commands(Answer({"result": True, "data": []}), get_rate_limits=answer)
+    async with open_module(wasm, token_buckets=TokenBuckets()) as plugin:
+        for _ in range(20):
+            await plugin.request("getMarkets")
+        info = await plugin.info()
+        assert [problem in text for text in info.problems] == [True]
+        assert info.problems[0].startswith("get_rate_limits: ")
+    warnings = [record.getMessage() for record in caplog.records if "get_rate_limits" in record.getMessage()]
+    assert warnings == list(info.problems)
+
+
+@pytest.mark.parametrize("declared", ["null", []])
+async def test_a_plugin_that_declares_no_limits_has_none(declared: Any) -> None:
+    wasm = commands(Answer({"result": True, "data": []}), get_rate_limits=Answer(declared))
+    async with open_module(wasm, token_buckets=TokenBuckets()) as plugin:
+        await plugin.request("getMarkets", timeout=1)
+        assert ((await plugin.info()).rate_limits, (await plugin.info()).problems) == ((), ())
+
+
+# Configuration
+
+
+async def test_what_is_required_is_required_of_requests_too_and_metadata_can_be_asked_without_it() -> None:
+    crossings: list[Crossing] = []
+    fields = [{"name": "api_key", "required": True}, {"name": "testnet", "default": False}]
+    wasm = commands(
+        Answer({"result": True, "data": []}),
+        init=Answer(),
+        get_configuration_fields=Answer(fields),
+        get_name=Answer("x"),
+    )
+    async with open_module(wasm, observer=crossings.append, config={"apikey": SECRET}) as plugin:
+        with pytest.raises(ConfigurationError, match=r"it requires api_key.*meant to be api_key") as caught:
+            await plugin.request("getMarkets")
+        with pytest.raises(ConfigurationError):
+            await plugin.call("get_name")
+        assert json.loads(await plugin.call("get_configuration_fields")) == fields
+        assert [field.name for field in (await plugin.info()).fields] == ["api_key", "testnet"]
+    assert SECRET not in str(caught.value)
+    assert {c.name for c in crossings if c.direction is Direction.CALL} <= {"meta", "get_configuration_fields"}
+    async with open_module(wasm, observer=crossings.append, config={"api_key": SECRET}) as plugin:
+        await plugin.request("getMarkets")
+    assert asked(crossings, "init") == [{"testnet": False, "api_key": SECRET}]
