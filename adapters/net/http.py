@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Iterator
 
 import httpx
 
 from adapters.errors import ConnectFailedError
-from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, causes, what_failed
+from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 
 __all__ = ["http_client", "http_words"]
@@ -66,7 +67,7 @@ def http_words(error: Exception) -> Words:
     """What a request failed of, and what helps."""
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return NO_ANSWER
-    for cause in causes(error):  # the library often says no more than that it failed
+    for cause in _origins(error):  # the library often says no more than that it failed
         if isinstance(cause, OSError) and cause.errno is not None:  # those of TLS are among them
             found = what_failed(cause)
             if found is not None:
@@ -74,3 +75,11 @@ def http_words(error: Exception) -> Words:
     if isinstance(error, httpx.ProxyError):
         return f"the proxy did not connect: {str(error).rstrip('.')}", PROXY_REMEDY
     return str(error) or type(error).__name__, ""
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it came of; the library raises its own anew, "from None"."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

@@ -35,7 +35,6 @@ __all__ = [
     "PROXY_REMEDY",
     "Problem",
     "Words",
-    "causes",
     "how_it_ended",
     "read_retry_after",
     "what_failed",
@@ -65,7 +64,7 @@ def what_failed(error: BaseException) -> Problem | None:
     """What went wrong while connecting; ``None`` for an exception that is not the network's."""
     if isinstance(error, InvalidStatus):
         return _refusal(error)
-    for cause in causes(error):  # what befell the connection in the middle of a handshake is deeper down
+    for cause in _causes(error):  # what befell the connection in the middle of a handshake is deeper down
         if isinstance(cause, ssl.SSLError):
             return Problem(*_tls_words(cause))
         if isinstance(error, InvalidMessage) and isinstance(cause, ConnectionError | EOFError):
@@ -78,12 +77,12 @@ def what_failed(error: BaseException) -> Problem | None:
     return None
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what led to it, from the last to the first."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it was raised from; not what was being handled meanwhile, which may be another failure."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__
 
 
 # Opening

@@ -16,7 +16,7 @@ from adapters.net import http as http_module
 from adapters.net.http import http_client
 from adapters.net.proxies import by_way_of, proxy_for
 from compat.demo.exchange import Exchange
-from tests.support.doors import QUICK, SECRET, door, enter
+from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.certificates import Authority, serving
 from tests.support.rogue.peer import Rogue, closed_port
 from tests.support.rogue.proxies import HttpProxy, SocksProxy
@@ -213,7 +213,7 @@ async def test_a_proxy_that_says_nothing_is_given_up(
     scheme: str, environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_module, "_HEAD", 0.2)
-    async with Rogue("says nothing") as peer, door() as through:
+    async with Rogue("says nothing") as peer, door(HASTY) as through:
         environment(all=f"{scheme}://127.0.0.1:{peer.port}")
         for using in (enter(through, "wss://a.example"), through.request("GET", "https://a.example/", {}, b"")):
             with pytest.raises(ConnectFailedError, match="no answer in time"):
