@@ -51,8 +51,10 @@ class _Routes(httpx.AsyncBaseTransport):
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
 
     def _make(self, url: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        # Older versions of the library know the one name only, and hand names to the proxy under it all the same.
+        known = proxy and proxy.replace("socks5h://", "socks5://", 1)
         try:
-            return httpx.AsyncHTTPTransport(verify=self._context, proxy=proxy, trust_env=False)
+            return httpx.AsyncHTTPTransport(verify=self._context, proxy=known, trust_env=False)
         except (ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
             problem, remedy = NO_SOCKS if isinstance(error, ImportError) else BAD_PROXY
             # What the library says of a proxy shows its password.

@@ -210,12 +210,13 @@ def _tls_words(error: ssl.SSLError) -> Words:
 _SILENT = "no answer to a ping: the connection is half-open"
 
 
-def how_it_ended(error: ConnectionClosed, limit: int | None) -> Words:
+def how_it_ended(error: ConnectionClosed, limit: int | None, cause: BaseException | None = None) -> Words:
     """How an open connection ended, and what helps.
 
     Args:
         error: What the library says of it.
         limit: Bytes that a message may have; ``None`` if that is not known.
+        cause: What ended the connection below, if that is known.
     """
     sent, received = error.sent, error.rcvd
     if sent is not None and not (received is not None and error.rcvd_then_sent):
@@ -223,8 +224,8 @@ def how_it_ended(error: ConnectionClosed, limit: int | None) -> Words:
     if received is not None:
         reason = f" {received.reason!r}" if received.reason else ""
         return f"the other end closed it with code {received.code}{reason}", ""
-    cause = ": connection reset" if isinstance(error.__cause__, ConnectionResetError) else ""
-    return f"it broke off without a closing handshake{cause}", ""
+    why = ": connection reset" if isinstance(cause, ConnectionResetError) else ""
+    return f"it broke off without a closing handshake{why}", ""
 
 
 def _ended_by_us(sent: Close, limit: int | None) -> Words:
