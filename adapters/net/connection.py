@@ -29,9 +29,11 @@ class KeptConnection(ClientConnection):
 
     Attributes:
         half_open: Whether it was given up because the other end had fallen silent.
+        broken: What ended the connection below it, once that has ended in disorder.
     """
 
     half_open = False
+    broken: Exception | None = None
     _heard = False
     _end: asyncio.TimerHandle | None = None
 
@@ -40,7 +42,7 @@ class KeptConnection(ClientConnection):
         try:
             await super().handshake(*args, **options)
         except Exception as error:
-            raise error from self.connection_exc or error.__cause__
+            raise error from self.broken or error.__cause__
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life, and when there is nothing more to wait for."""
@@ -50,7 +52,8 @@ class KeptConnection(ClientConnection):
             self._end = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer."""
+        """Note why, and let go of the timer."""
+        self.broken = exc
         if self._end is not None:
             self._end.cancel()
         super().connection_lost(exc)

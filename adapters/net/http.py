@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Iterator
 
 import httpx
 
 from adapters.errors import ConnectFailedError
-from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, causes, what_failed
+from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 
 __all__ = ["http_client", "http_words"]
@@ -50,8 +51,10 @@ class _Routes(httpx.AsyncBaseTransport):
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
 
     def _make(self, url: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        # Older versions of the library know the one name only, and hand names to the proxy under it all the same.
+        known = proxy and proxy.replace("socks5h://", "socks5://", 1)
         try:
-            return httpx.AsyncHTTPTransport(verify=self._context, proxy=proxy, trust_env=False)
+            return httpx.AsyncHTTPTransport(verify=self._context, proxy=known, trust_env=False)
         except (ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
             problem, remedy = NO_SOCKS if isinstance(error, ImportError) else BAD_PROXY
             # What the library says of a proxy shows its password.
@@ -66,7 +69,7 @@ def http_words(error: Exception) -> Words:
     """What a request failed of, and what helps."""
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return NO_ANSWER
-    for cause in causes(error):  # the library often says no more than that it failed
+    for cause in _origins(error):  # the library often says no more than that it failed
         if isinstance(cause, OSError) and cause.errno is not None:  # those of TLS are among them
             found = what_failed(cause)
             if found is not None:
@@ -74,3 +77,11 @@ def http_words(error: Exception) -> Words:
     if isinstance(error, httpx.ProxyError):
         return f"the proxy did not connect: {str(error).rstrip('.')}", PROXY_REMEDY
     return str(error) or type(error).__name__, ""
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it came of; the library raises its own anew, "from None"."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

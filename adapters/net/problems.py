@@ -35,7 +35,6 @@ __all__ = [
     "PROXY_REMEDY",
     "Problem",
     "Words",
-    "causes",
     "how_it_ended",
     "read_retry_after",
     "what_failed",
@@ -65,7 +64,7 @@ def what_failed(error: BaseException) -> Problem | None:
     """What went wrong while connecting; ``None`` for an exception that is not the network's."""
     if isinstance(error, InvalidStatus):
         return _refusal(error)
-    for cause in causes(error):  # what befell the connection in the middle of a handshake is deeper down
+    for cause in _causes(error):  # what befell the connection in the middle of a handshake is deeper down
         if isinstance(cause, ssl.SSLError):
             return Problem(*_tls_words(cause))
         if isinstance(error, InvalidMessage) and isinstance(cause, ConnectionError | EOFError):
@@ -78,12 +77,12 @@ def what_failed(error: BaseException) -> Problem | None:
     return None
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what led to it, from the last to the first."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it was raised from; not what was being handled meanwhile, which may be another failure."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__
 
 
 # Opening
@@ -211,12 +210,13 @@ def _tls_words(error: ssl.SSLError) -> Words:
 _SILENT = "no answer to a ping: the connection is half-open"
 
 
-def how_it_ended(error: ConnectionClosed, limit: int | None) -> Words:
+def how_it_ended(error: ConnectionClosed, limit: int | None, cause: BaseException | None = None) -> Words:
     """How an open connection ended, and what helps.
 
     Args:
         error: What the library says of it.
         limit: Bytes that a message may have; ``None`` if that is not known.
+        cause: What ended the connection below, if that is known.
     """
     sent, received = error.sent, error.rcvd
     if sent is not None and not (received is not None and error.rcvd_then_sent):
@@ -224,8 +224,8 @@ def how_it_ended(error: ConnectionClosed, limit: int | None) -> Words:
     if received is not None:
         reason = f" {received.reason!r}" if received.reason else ""
         return f"the other end closed it with code {received.code}{reason}", ""
-    cause = ": connection reset" if isinstance(error.__cause__, ConnectionResetError) else ""
-    return f"it broke off without a closing handshake{cause}", ""
+    why = ": connection reset" if isinstance(cause, ConnectionResetError) else ""
+    return f"it broke off without a closing handshake{why}", ""
 
 
 def _ended_by_us(sent: Close, limit: int | None) -> Words:

@@ -161,7 +161,8 @@ class _WebSocket:
             self._connection.transport.abort()
 
     def _lost(self, error: ConnectionClosed) -> ConnectionLostError:
-        problem, remedy = how_it_ended(error, self._limit)
-        if isinstance(self._connection, KeptConnection) and self._connection.half_open:
-            problem = f"no answer to a ping within {self._connection.ping_interval:g} s: the connection is half-open"
+        ours = self._connection if isinstance(self._connection, KeptConnection) else None
+        problem, remedy = how_it_ended(error, self._limit, ours.broken if ours else error.__cause__)
+        if ours and ours.half_open:
+            problem = f"no answer to a ping within {ours.ping_interval:g} s: the connection is half-open"
         return ConnectionLostError(self._url, problem, remedy=remedy)

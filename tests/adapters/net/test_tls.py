@@ -19,7 +19,7 @@ from adapters.net.tls import Tls
 from adapters.settings import AdapterSettings
 from compat.demo.exchange import Exchange
 from detectors.errors import UsageError
-from tests.support.doors import QUICK, SECRET, door, enter
+from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.certificates import Authority, Identity, self_signed, serving
 from tests.support.rogue.peer import Rogue
 from tests.support.rogue.strict import StrictTls
@@ -58,8 +58,8 @@ def ca(files: Files, authority: Authority) -> Path:
 
 
 @asynccontextmanager
-async def door_with(tls: Tls | None) -> AsyncIterator[Gateway]:
-    settings = AdapterSettings(tls=tls, connector=QUICK)
+async def door_with(tls: Tls | None, connector: WebSocketConnector = QUICK) -> AsyncIterator[Gateway]:
+    settings = AdapterSettings(tls=tls, connector=connector)
     async with door(settings.websockets(), settings.http_client) as through:
         yield through
 
@@ -331,7 +331,10 @@ async def test_plain_text_on_the_port_of_tls_is_told_with_the_way_around_it(way:
     [("resets once asked", "connection reset"), ("says nothing", "no answer in time")],
 )
 async def test_a_handshake_of_tls_that_comes_to_nothing(behaviour: str, problem: str, ca: Path) -> None:
-    async with Rogue(behaviour) as peer, door_with(Tls(ca=ca)) as through:
+    async with (
+        Rogue(behaviour) as peer,
+        door_with(Tls(ca=ca), HASTY if behaviour == "says nothing" else QUICK) as through,
+    ):
         with pytest.raises(ConnectFailedError) as caught:
             await enter(through, peer.ws_url.replace("ws:", "wss:"))
     assert caught.value.problem == problem
