@@ -43,6 +43,7 @@ from compat import blocking
 from compat.configuration import read_config
 from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
 from compat.manager import StreamManager
+from compat.overflow import Overflow
 from compat.plugin import Plugin, open_plugin
 from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
 from compat.subscription import Subscription
@@ -77,6 +78,7 @@ __all__ = [
     "NetworkPolicy",
     "Observer",
     "OutOfMemoryError",
+    "Overflow",
     "PingingSocket",
     "Plugin",
     "PluginCallError",
