@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE # which has every worker and every command under test compile everything anew
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format fixtures package lowest newest bench fuzz soak clean

@@ -8,7 +8,7 @@ another process and back.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import attrs
@@ -240,6 +240,16 @@ class Stream(Protocol):
 
     def events(self) -> AsyncIterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
+        ...
+
+    def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call a function with the events that ``events`` begins with, and with every other the moment it is told.
+
+        For the stream's event loop only.
+
+        Returns:
+            What ends that.
+        """
         ...
 
     def receive(self, timeout: float | None = None) -> StreamData | None:

@@ -1,6 +1,7 @@
 """Where items wait for their one consumer, be it a task on an event loop or a thread of its own.
 
-Producers may be on any thread. Nothing is bounded here: who puts items in looks after that, under the same lock.
+Producers may be on any thread. Nothing is bounded here: who puts items in looks after that, under the same lock, and
+may give a line that is.
 """
 
 from __future__ import annotations
@@ -9,15 +10,34 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from adapters.contract import StreamData
 
-__all__ = ["Mailbox"]
+__all__ = ["Line", "Mailbox"]
 
 _BREATH = 64  # items handed out before the event loop gets a turn
+
+
+class Line(Protocol):
+    """Where items wait, with the monotonic seconds of their arrival. It is iterated over from the next one on."""
+
+    def append(self, entry: tuple[float, StreamData], /) -> None:
+        """Put one at the end."""
+        ...
+
+    def popleft(self) -> tuple[float, StreamData]:
+        """Take the next one out."""
+        ...
+
+    def clear(self) -> None:
+        """Take all out."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[tuple[float, StreamData]]: ...
 
 
 class Mailbox:
@@ -25,17 +45,18 @@ class Mailbox:
 
     Args:
         taken: Told of every item that is taken, under the lock.
+        line: Where they wait; used under the lock only.
 
     Attributes:
         lock: Guards what is in here, and whatever its owner wants to be consistent with it.
         delivered: How many items have been taken.
     """
 
-    def __init__(self, taken: Callable[[StreamData], None] = lambda _: None) -> None:
+    def __init__(self, taken: Callable[[StreamData], None], line: Line | None = None) -> None:
         self.lock = threading.Lock()
         self.delivered = 0
         self._taken = taken
-        self._items: deque[tuple[float, StreamData]] = deque()  # with the monotonic seconds of its arrival
+        self._items: Line = deque() if line is None else line
         self._error: BaseException | None = None
         self._ended = False
         self._deserted = False
@@ -54,7 +75,8 @@ class Mailbox:
 
     def lag(self, now: float) -> float:
         """Seconds that the item which is taken next has waited, at ``now`` (monotonic seconds); under the lock."""
-        return max(now - self._items[0][0], 0.0) if self._items else 0.0
+        arrival, _ = next(iter(self._items), (now, None))
+        return max(now - arrival, 0.0)
 
     # The producer's side
 
@@ -137,7 +159,7 @@ class Mailbox:
     def _take(self) -> StreamData | None:
         if not self._items:
             return None
-        _, item = self._items.popleft()
+        item = self._items.popleft()[1]
         self.delivered += 1
         self._taken(item)
         return item

@@ -172,7 +172,7 @@ class Recovery:
     def _raise_if_spent(self, error: CompatError, seconds: float) -> None:
         rule, backoff = rule_for(error), self._backoff
         patient = rule is not None and rule.budget is Budget.PATIENCE
-        spent = patient and seconds > backoff.patience
+        spent = patient and seconds >= backoff.patience
         if not patient or not self._stream.stats.received:
             self._defects += 1
             spent = spent or self._defects > backoff.attempts

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,12 +18,12 @@ from typing import Protocol, Self
 from adapters.closing import Closing
 from adapters.contract import EventKind, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.errors import StreamUsageError
+from adapters.events import EventLog
 from adapters.mailbox import Mailbox
 from adapters.rate import Rate
 
 __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
 
-_EVENTS_KEPT = 1_000
 _BUFFERED_BYTES = 32 * 2**20  # payload bytes that may wait for the consumer, however few the items
 
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
@@ -97,9 +96,7 @@ class AdapterStream:
         self._counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
         self._state = StreamState.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._changed = asyncio.Event()  # there is a new event, or no more to come; replaced at each
-        self._events: deque[StreamEvent] = deque(maxlen=_EVENTS_KEPT)
-        self._events_told = 0
+        self._events = EventLog()
         self._task: asyncio.Task[None] | None = None
         self._closing = Closing(self._close, f"close of stream {key}")
         self._ended = False  # nothing more will come
@@ -200,20 +197,13 @@ class AdapterStream:
             self._room.notify_all()
             self._call_on_loop(self._async_room.set)
 
-    async def events(self) -> AsyncIterator[StreamEvent]:
+    def events(self) -> AsyncIterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones; see ``contract.Stream``."""
-        told = 0
-        while True:
-            changed = self._changed
-            dropped = self._events_told - len(self._events)
-            batch = list(self._events)[max(told - dropped, 0) :]
-            told = self._events_told
-            for event in batch:
-                yield event
-            if told == self._events_told:
-                if self._ended:
-                    return
-                await changed.wait()
+        return self._events.listen()
+
+    def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call a function with every event; see ``contract.Stream``."""
+        return self._events.follow(follower)
 
     # The driver's side
 
@@ -240,7 +230,7 @@ class AdapterStream:
             self.enter_state(state, message)
             self._ended = True
             self._mailbox.end(error)
-            self._notify_events()
+            self._events.end()
             self._on_ended(self)
 
     def enter_state(self, state: StreamState, message: str) -> None:
@@ -263,16 +253,7 @@ class AdapterStream:
         level = logging.DEBUG if kind is EventKind.STATE and state is not StreamState.FAILED else logging.INFO
         text = message if message == state else f"{state or kind}: {message}"
         self._logger.log(level, "stream %s, item %d: %s", self._key, event.sequence, text)
-        self._call_on_loop(self._record, event)
-
-    def _record(self, event: StreamEvent) -> None:
-        self._events.append(event)
-        self._events_told += 1
-        self._notify_events()
-
-    def _notify_events(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._call_on_loop(self._events.record, event)
 
     def _call_on_loop(self, work: Callable[..., None], *args: object) -> None:
         if self._loop is None or self._loop.is_closed():

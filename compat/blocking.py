@@ -32,6 +32,7 @@ from adapters.settings import AdapterSettings
 from compat import manager as _manager
 from compat import plugin as _plugin
 from compat import subscription as _subscription
+from compat.overflow import Overflow
 from compat.plugin import Source
 from compat.status import ManagerStatus, PluginStatus, SubscriptionStats
 from detectors.report import ModuleReport
@@ -242,18 +243,7 @@ class Stream(_Iterated):
 
     def events(self) -> Iterator[StreamEvent]:
         """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
-        try:
-            return self._loop.listen(self._stream.events())
-        except StreamUsageError:
-            if not self._loop.closed:
-                raise
-        # The plugin has been closed, and the stream with it: its events can all be had without waiting.
-        loop = _Loop("the past of a stream")
-        loop.start()
-        try:
-            return iter(loop.run(functools.partial(_collect, self._stream.events())))
-        finally:
-            loop.stop(_nothing)
+        return _events(self._loop, self._stream.events)
 
     def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; ``None`` if the stream has ended.
@@ -276,6 +266,21 @@ class Stream(_Iterated):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _events(loop: _Loop, events: Callable[[], AsyncIterator[StreamEvent]]) -> Iterator[StreamEvent]:
+    try:
+        return loop.listen(events())
+    except StreamUsageError:
+        if not loop.closed:
+            raise
+    # The plugin has been closed, and the stream with it: its events can all be had without waiting.
+    past = _Loop("the past of a stream")
+    past.start()
+    try:
+        return iter(past.run(functools.partial(_collect, events())))
+    finally:
+        past.stop(_nothing)
 
 
 async def _collect(events: AsyncIterator[StreamEvent]) -> list[StreamEvent]:
@@ -403,6 +408,10 @@ class Subscription(_Iterated):
         """A snapshot of the counters."""
         return self._subscription.stats
 
+    def events(self) -> Iterator[StreamEvent]:
+        """The stream's events and this subscription's own gaps, in order; see ``compat.Subscription.events``."""
+        return _events(self._loop, self._subscription.events)
+
     def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; see ``Stream.get``."""
         return self._subscription.receive(timeout)
@@ -464,12 +473,14 @@ class StreamManager:
         """End all streams of a source and close its plugin. See ``compat.StreamManager.unregister``."""
         self._loop.run(functools.partial(self._manager.unregister, source))
 
-    def subscribe(self, key: StreamKey | str, *, buffer: int = 1_024) -> Subscription:
+    def subscribe(
+        self, key: StreamKey | str, *, buffer: int = 1_024, overflow: Overflow | str = Overflow.ERROR
+    ) -> Subscription:
         """A subscription, not yet begun: ``with manager.subscribe(key) as subscription: for item in ...``.
 
         See ``compat.StreamManager.subscribe``.
         """
-        return Subscription(self._loop, self._manager.subscribe(key, buffer=buffer))
+        return Subscription(self._loop, self._manager.subscribe(key, buffer=buffer, overflow=overflow))
 
     def status(self) -> ManagerStatus:
         """What it runs at this moment."""

@@ -59,7 +59,7 @@ class SubscriberTooSlowError(UsageError):
     def __init__(self, stream: str, buffer: int) -> None:
         super().__init__(
             f"the subscription to {stream} fell behind by more than {buffer} item{'s'[: buffer != 1]} and was ended",
-            remedy="Take items faster, or subscribe with a larger buffer",
+            remedy="Take items faster, or subscribe with a larger buffer or another overflow policy",
         )
         self.stream = stream
         self.buffer = buffer

@@ -1,12 +1,13 @@
 """The stream manager: many plugins under source names, many subscribers to the streams of one key.
 
 Each key that is subscribed to has one stream of its plugin, shared by all its subscriptions. A subscription has a
-bounded buffer of its own; one that overflows ends with an error and disturbs nobody else.
+bounded buffer of its own. One that overflows disturbs nobody else, unless it has asked that all wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from adapters.errors import StreamUsageError
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings
 from compat.errors import SourceTakenError, UnknownSourceError
+from compat.overflow import Overflow
 from compat.plugin import Plugin, Source, open_plugin
 from compat.status import ManagerStatus, StreamStatus
 from compat.subscription import Subscription
@@ -34,6 +36,11 @@ class _Channel:
         self.stream = stream
         self.subscriptions: set[Subscription] = set()
         self.task: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Let the task come to its end, also where it waits for a subscriber."""
+        if self.task is not None:
+            self.task.cancel()
 
 
 class StreamManager:
@@ -95,27 +102,40 @@ class StreamManager:
         plugin = self._find(source)
         del self._plugins[source]
         for key in [key for key in self._channels if key.source == source]:
-            del self._channels[key]
+            self._channels.pop(key).stop()
         await plugin.aclose()
 
-    def subscribe(self, key: StreamKey | str, *, buffer: int = 1_024) -> Subscription:
+    def subscribe(
+        self, key: StreamKey | str, *, buffer: int = 1_024, overflow: Overflow | str = Overflow.ERROR
+    ) -> Subscription:
         """A subscription, not yet begun: ``async with manager.subscribe(key) as subscription: async for item in ...``.
 
-        A stream of ``Plugin.stream`` makes the plugin wait for a slow consumer. Here others share the stream and must
-        not wait, so a subscriber that falls behind by more than its buffer is ended.
+        A stream of ``Plugin.stream`` makes the plugin wait for a slow consumer. Here others share the stream, so what
+        follows when a subscriber falls behind by more than its buffer is its own choice:
+
+        - ``error``: it is ended, after what fitted, with ``SubscriberTooSlowError``.
+        - ``block``: the stream waits until there is room, and with it the plugin, its socket and **all others who
+          subscribe to this key**. One who stops taking items stops them all, until it takes one or leaves.
+        - ``drop-oldest``: the item that has waited longest makes room.
+        - ``conflate``: an item replaces the one of its key (that it was published under) and data type that still
+          waits, and stands at the end; with more keys than fit, the one that has waited longest makes room.
+
+        What is dropped or replaced is counted in ``Subscription.stats``, and told by ``Subscription.events``.
 
         Args:
             key: What to subscribe to; its source says which plugin serves it.
-            buffer: Items that may wait for this subscriber; one more ends the subscription with an error.
+            buffer: Items that may wait for this subscriber.
+            overflow: What follows when one more comes.
 
         Raises:
             KeyFormatError: ``key`` is a text and not the form of a key.
+            StreamUsageError: The buffer is empty, there is no such policy, or the manager has been closed.
             UnknownSourceError: No plugin is registered under the key's source.
         """
         self._require_open()
         key = StreamKey.parse(key) if isinstance(key, str) else key
         self._find(key.source)
-        return Subscription(key, buffer, self._join, self._leave)
+        return Subscription(key, buffer, overflow, self._join, self._leave)
 
     def status(self) -> ManagerStatus:
         """What it runs at this moment: plugins, their streams, who subscribes to them, and how each fares."""
@@ -153,33 +173,33 @@ class StreamManager:
             channel = self._channels[key] = _Channel(self._find(key.source).stream(key))
             channel.task = asyncio.create_task(self._pump(key, channel), name=f"pump of {key}")
             self._pumps.add(channel.task)
-            channel.task.add_done_callback(self._pumps.discard)
+            channel.task.add_done_callback(functools.partial(self._pumped, key, channel))
         channel.subscriptions.add(subscription)
         return channel.stream
 
     async def _pump(self, key: StreamKey, channel: _Channel) -> None:
-        error: Exception | None = None
-        try:
-            async with channel.stream as stream:
-                try:
-                    await self._distribute(stream, channel.subscriptions)
-                finally:
-                    # Closing takes a while, and whoever subscribes meanwhile needs another stream.
-                    self._forget(key, channel)
-        except Exception as caught:  # noqa: BLE001 - it surfaces at every subscription
-            error = caught
-        finally:
-            self._forget(key, channel)
-            for subscription in channel.subscriptions:
-                subscription.end(error)
+        async with channel.stream as stream:
+            try:
+                await self._distribute(stream, channel.subscriptions)
+            finally:
+                # Closing takes a while, and whoever subscribes meanwhile needs another stream.
+                self._forget(key, channel)
+
+    def _pumped(self, key: StreamKey, channel: _Channel, task: asyncio.Task[None]) -> None:
+        """A pump has ended, perhaps before its first step: end all subscriptions as it did."""
+        self._pumps.discard(task)
+        self._forget(key, channel)
+        error = None if task.cancelled() else task.exception()
+        for subscription in channel.subscriptions:
+            subscription.end(error)
 
     @staticmethod
     async def _distribute(stream: Stream, subscriptions: set[Subscription]) -> None:
         """Hand every item to every subscription, until the stream ends or no subscription is left."""
         async for item in stream:
-            for subscription in tuple(subscriptions):
-                if not subscription.put(item):
-                    subscriptions.discard(subscription)
+            for late in [subscription for subscription in subscriptions if not subscription.put(item)]:
+                if not await late.put_in_turn(item):
+                    subscriptions.discard(late)
             if not subscriptions:
                 return
 
@@ -194,7 +214,7 @@ class StreamManager:
         channel.subscriptions.discard(subscription)
         if not channel.subscriptions and channel.task is not None:
             del self._channels[subscription.key]
-            channel.task.cancel()
+            channel.stop()
             await asyncio.wait([channel.task])
             await channel.stream.aclose()  # which a task that was cancelled before its first step has not done
 
@@ -205,6 +225,8 @@ class StreamManager:
 
     async def _close(self) -> None:
         plugins, self._plugins = list(self._plugins.values()), {}
+        for channel in self._channels.values():
+            channel.stop()
         await asyncio.gather(*(plugin.aclose() for plugin in plugins))
         if self._pumps:
             await asyncio.wait(self._pumps)

@@ -54,6 +54,7 @@ from compat import blocking
 from compat.configuration import read_config
 from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
 from compat.manager import StreamManager
+from compat.overflow import Overflow
 from compat.plugin import Plugin, open_plugin
 from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
 from compat.subscription import Subscription
@@ -90,6 +91,7 @@ __all__ = [
     "Observer",
     "OutOfMemoryError",
     "OutageError",
+    "Overflow",
     "Pacing",
     "PingingSocket",
     "Plugin",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from adapters.contract import StreamKey, StreamState, StreamStats
+from compat.overflow import Overflow
 
 __all__ = ["ManagerStatus", "PluginStatus", "StreamStatus", "SubscriptionStats"]
 
@@ -19,14 +20,20 @@ class SubscriptionStats:
     Attributes:
         delivered: Items handed to the subscriber.
         buffered: Items that wait for it now.
-        capacity: Items that may wait; one more ends the subscription.
+        capacity: Items that may wait.
         lag: Seconds that the item which it gets next has waited for it; 0 if none waits.
+        overflow: What follows when one item more comes.
+        dropped: Items that it did not get, since it was too slow for them.
+        conflated: Those among them of which a newer one of the same key came instead.
     """
 
     delivered: int
     buffered: int
     capacity: int
     lag: float
+    overflow: Overflow = Overflow.ERROR
+    dropped: int = 0
+    conflated: int = 0
 
 
 @attrs.frozen

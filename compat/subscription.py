@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from adapters.contract import Stream, StreamData, StreamKey
+from adapters.contract import Stream, StreamData, StreamEvent, StreamKey
 from adapters.errors import StreamUsageError
 from adapters.mailbox import Mailbox
+from compat.account import Account
 from compat.errors import SubscriberTooSlowError
+from compat.overflow import LINES, Overflow
 from compat.status import SubscriptionStats
 
 __all__ = ["Subscription"]
@@ -20,24 +24,35 @@ class Subscription:
     """An asynchronous context manager and iterator. Made by ``StreamManager.subscribe``.
 
     The iteration ends when the subscription is left or its stream ends; it raises what broke the stream, or
-    ``SubscriberTooSlowError`` after the last item that fitted into the buffer.
+    ``SubscriberTooSlowError`` after the last item that fitted into the buffer, if that is its policy.
     """
 
     def __init__(
         self,
         key: StreamKey,
         buffer: int,
+        overflow: Overflow | str,
         join: Callable[[Subscription], Awaitable[Stream]],
         leave: Callable[[Subscription], Awaitable[None]],
     ) -> None:
         if buffer < 1:
             msg = f"a subscription's buffer must hold at least one item, not {buffer}"
             raise StreamUsageError(msg)
+        if overflow not in tuple(Overflow):
+            msg = f"{overflow!r} is no overflow policy of a subscription"
+            raise StreamUsageError(msg, remedy=f"Choose one of {', '.join(Overflow)}")
         self.key = key
         self._capacity = buffer
+        self._overflow = Overflow(overflow)
         self._join = join
         self._leave = leave
-        self._mailbox = Mailbox()
+        self._line = LINES[self._overflow]()
+        self._account = Account(self._line, buffer)
+        blocks = self._overflow is Overflow.BLOCK
+        self._mailbox = Mailbox(self._taken if blocks else self._account.taken, self._line)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._room = asyncio.Event()
+        self._manager_waits = False
         self._stream: Stream | None = None
         self._ended = False
 
@@ -54,31 +69,81 @@ class Subscription:
     def stats(self) -> SubscriptionStats:
         """A snapshot of the counters."""
         with self._mailbox.lock:
-            lag = self._mailbox.lag(time.monotonic())
-            return SubscriptionStats(self._mailbox.delivered, len(self._mailbox), self._capacity, lag)
+            return SubscriptionStats(
+                delivered=self._mailbox.delivered,
+                buffered=len(self._line),
+                capacity=self._capacity,
+                lag=self._mailbox.lag(time.monotonic()),
+                overflow=self._overflow,
+                dropped=self._line.dropped + self._line.conflated,
+                conflated=self._line.conflated,
+            )
+
+    def events(self) -> AsyncIterator[StreamEvent]:
+        """The stream's events, and a gap event before each item that follows others which this subscription dropped.
+
+        The order is that of their ``sequence``: an event of the stream is told once every item before its place has
+        been taken. ``subscription.stream.events()`` tells it at once, and nothing of what is dropped here. A gap is
+        told when the item after it is taken, with the ``lost`` numbers before its ``sequence``.
+
+        They are told from the first on (the latest 1,000 at most), then live until the subscription has ended. What an
+        ended one has dropped is told at once; what is still waiting when it is left, is given up and not told.
+
+        Raises:
+            StreamUsageError: The subscription has not been entered.
+        """
+        self._begun()
+        return self._account.events()
 
     def put(self, item: StreamData) -> bool:
-        """For the manager: add an item. Returns ``False`` if the subscription ended because it did not fit."""
+        """For the manager: add an item. Returns whether that was possible; if not, see ``put_in_turn``."""
         with self._mailbox.lock:
-            fits = len(self._mailbox) < self._capacity
+            fits = not self._ended and (len(self._line) < self._capacity or self._line.make_room(item))
             if fits:
                 self._mailbox.put(item, time.monotonic())
+            else:
+                self._manager_waits = True
+                self._room.clear()
         if fits:
             self._mailbox.wake()
-        else:
+        elif self._overflow is Overflow.ERROR and not self._ended:
             self.end(SubscriberTooSlowError(str(self.key), self._capacity))
         return fits
 
-    def end(self, error: Exception | None) -> None:
+    async def put_in_turn(self, item: StreamData) -> bool:
+        """For the manager: add an item for which there was no room, when there is. ``False``: none has been, ever."""
+        while not self._ended:
+            await self._room.wait()
+            if self.put(item):
+                return True
+        return False
+
+    def _taken(self, item: StreamData) -> None:
+        """There is room again; under the lock, on the subscriber's thread."""
+        self._account.taken(item)
+        if self._manager_waits and self._loop is not None:
+            self._manager_waits = False
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+                self._loop.call_soon_threadsafe(self._room.set)
+
+    def end(self, error: BaseException | None) -> None:
         """For the manager: nothing more will come."""
+        self._end_items(error)
+        self._account.finish()
+
+    def _end_items(self, error: BaseException | None) -> None:
         self._ended = True
         self._mailbox.end(error)
+        self._room.set()
 
     async def unsubscribe(self) -> None:
         """End the subscription; the stream too, if nobody else is subscribed. Safe to call twice."""
-        self.end(None)
+        self._end_items(None)
         self._mailbox.desert()
-        await self._leave(self)
+        try:
+            await self._leave(self)
+        finally:
+            self._account.finish()  # the end of the stream is heard, too
 
     async def __aenter__(self) -> Self:
         if self._stream is not None:
@@ -88,6 +153,8 @@ class Subscription:
             msg = f"the subscription to {self.key} has been ended before it began"
             raise StreamUsageError(msg, remedy="Subscribe again")
         self._stream = await self._join(self)
+        self._loop = asyncio.get_running_loop()
+        self._account.begin(self._stream, self._mailbox.lock)
         return self
 
     async def __aexit__(

@@ -85,7 +85,7 @@ async def run(count: int) -> None:
         async with (
             demo.Exchange(rate=2_000) as exchange,
             compat.open_plugin(path, rewrite=exchange.rewrites, allow_private=True) as plugin,
-            # And not StreamManager: that one ends a slow subscriber, so that others need not wait.
+            # With StreamManager, subscribe(..., overflow="block") does the same, to all who subscribe to that key.
             plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream,
         ):
             await feed(stream, actor.tell, count)

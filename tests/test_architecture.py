@@ -6,6 +6,7 @@ compat → adapters → detectors, and nobody imports a package's ``__init__`` f
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,11 @@ class Module:
 
     name: str
     is_package: bool
-    tree: ast.Module = attrs.field(repr=False, eq=False)
+    source: str = attrs.field(repr=False, eq=False)
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
 
     @property
     def floor(self) -> str:
@@ -30,7 +35,7 @@ class Module:
 
 
 def parse(name: str, source: str, *, is_package: bool = False) -> Module:
-    return Module(name, is_package, ast.parse(source))
+    return Module(name, is_package, source)
 
 
 def read(path: Path) -> Module:

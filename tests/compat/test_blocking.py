@@ -225,6 +225,30 @@ def test_a_subscriber_that_is_too_slow_is_ended_after_its_last_item(portal: Bloc
             assert len(numbers) >= 10
 
 
+@pytest.mark.parametrize("overflow", ["block", "drop-oldest", "conflate"])
+@BOTH_KINDS
+def test_a_subscriber_that_is_too_slow_gets_what_its_policy_says_and_hears_of_the_rest(
+    portal: BlockingPortal, fixture: PluginFixture, overflow: str
+) -> None:
+    exchange = Exchange(mode="replay", rate=math.inf, limit=300)
+    with opened(portal, exchange), blocking.StreamManager() as manager:
+        manager.register("simex", fixture.path, rewrite=exchange.rewrites, allow_private=True)
+        with manager.subscribe(candle_key(), buffer=10, overflow=overflow) as subscription:
+            wait_until(lambda: subscription.stream.stats.received == 300, "all candles arrive", within=20)
+            numbers: list[int] = []
+            while not numbers or numbers[-1] < 299:
+                numbers.append(next(subscription).sequence)
+        events = list(subscription.events())
+    gaps = [event for event in events if event.kind is EventKind.GAP]
+    assert sorted(
+        [*numbers, *(n for gap in gaps for n in range(gap.sequence - (gap.lost or 0), gap.sequence))]
+    ) == list(range(300))
+    assert (not gaps) == (overflow == "block")
+    assert [event.sequence for event in events] == sorted(event.sequence for event in events)
+    assert events[-1].message == "closed"
+    assert list(subscription.events()) == events  # now that the manager has been closed, too
+
+
 SCRIPT = """
 import sys
 import compat.blocking

@@ -33,7 +33,7 @@ def test_a_subscriber_that_is_too_slow_learns_the_stream_the_buffer_and_the_reme
     error = SubscriberTooSlowError("ohlcv:woox:BTC", 16)
     assert str(error) == (
         "the subscription to ohlcv:woox:BTC fell behind by more than 16 items and was ended. "
-        "Take items faster, or subscribe with a larger buffer"
+        "Take items faster, or subscribe with a larger buffer or another overflow policy"
     )
     assert "by more than 1 item and" in str(SubscriberTooSlowError("ohlcv:woox:BTC", 1))
     assert (error.stream, error.buffer) == ("ohlcv:woox:BTC", 16)

@@ -15,8 +15,10 @@ from compat import (
     CompatError,
     ConfigurationError,
     DetectionError,
+    EventKind,
     KeyFormatError,
     OutageError,
+    Overflow,
     PluginKind,
     SourceTakenError,
     StreamData,
@@ -59,6 +61,7 @@ async def register(
     source: str = "simex",
     *,
     backoff: Backoff = QUICK,
+    buffer: int = 4_096,
     **options: Any,
 ) -> Plugin:
     return await manager.register(
@@ -66,7 +69,7 @@ async def register(
         fixture.path,
         rewrite=exchange.rewrites,
         allow_private=True,
-        settings=AdapterSettings(backoff=backoff),
+        settings=AdapterSettings(backoff=backoff, buffer=buffer),
         **options,
     )
 
@@ -197,6 +200,84 @@ async def test_one_who_is_too_slow_is_ended_after_what_fitted_and_nobody_else_is
             assert (error.stream, error.buffer) == (str(key()), 5)
             assert quick.stream.state is StreamState.STREAMING
             assert exchange.connections == 1
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("overflow", ["drop-oldest", "conflate"])
+async def test_one_who_drops_what_it_is_too_slow_for_gets_the_latest_and_is_told_what_is_missing(
+    manager: StreamManager, fixture: PluginFixture, overflow: str
+) -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=50) as exchange:
+        await register(manager, exchange, fixture)
+        async with manager.subscribe(key(), buffer=5, overflow=overflow) as slow, manager.subscribe(key()) as quick:
+            assert [item.sequence for item in await take(quick, 50)] == list(range(50))
+            waiting = [45, 46, 47, 48, 49] if overflow == "drop-oldest" else [49]  # of one key
+            items = await take(slow, len(waiting))
+            assert [candle_of(item) for item in items] == candles(exchange, waiting)
+            assert [item.sequence for item in items] == waiting
+            async with asyncio.timeout(5):
+                gap = await anext(event async for event in slow.events() if event.kind is EventKind.GAP)
+            assert (gap.sequence, gap.lost) == (waiting[0], waiting[0])
+            stream = manager.status().plugins[0].streams[0]
+            stats = {subscription.capacity: subscription for subscription in stream.subscriptions}[5]
+            assert (stats.overflow, stats.dropped) == (Overflow(overflow), waiting[0])
+            assert stats.conflated == (49 if overflow == "conflate" else 0)
+            assert stream.stats.gaps == 0
+        events = [event async for event in slow.events()]
+        assert [event.message for event in events if event.kind is EventKind.STATE] == [
+            "starting",
+            "streaming",
+            "closed",
+        ]
+        assert [event.sequence for event in events] == [0, 0, waiting[0], 50]
+
+
+@BOTH_KINDS
+async def test_one_who_blocks_makes_the_others_and_the_exchange_wait_and_nobody_loses_anything(
+    manager: StreamManager, fixture: PluginFixture
+) -> None:
+    count = 200
+    async with Exchange(mode="replay", rate=math.inf, limit=count) as exchange:
+        await register(manager, exchange, fixture, buffer=16)
+        async with (
+            manager.subscribe(key(), buffer=5, overflow="block") as slow,
+            manager.subscribe(key(), buffer=3, overflow=Overflow.BLOCK) as slower,
+            manager.subscribe(key(), buffer=count) as quick,
+        ):
+            assert [item.sequence for item in await take(quick, 4)] == [0, 1, 2, 3]
+            await until(lambda: quick.stream.stats.buffered == 16, "the stream's own buffer is full")
+            assert (quick.stats.buffered, slow.stats.buffered, slower.stats.buffered) == (0, 4, 3)
+            every = await asyncio.gather(take(slow, count), take(slower, count), take(quick, count - 4))
+        assert [[item.sequence for item in items][-1] for items in every] == [count - 1] * 3
+        assert every[0] == every[1]
+        assert every[0][4:] == every[2]
+        assert [item.sequence for item in every[0]] == list(range(count))
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("end", ["leave", "unregister", "close"])
+async def test_one_who_blocks_lets_go_at_once(manager: StreamManager, fixture: PluginFixture, end: str) -> None:
+    async with Exchange(mode="replay", rate=math.inf, limit=200) as exchange:
+        await register(manager, exchange, fixture)
+        async with (
+            manager.subscribe(key(), buffer=1, overflow="block") as one,
+            manager.subscribe(key(), buffer=2, overflow="block") as two,
+            manager.subscribe(key()) as quick,
+        ):
+            await take(quick, 2)
+            await until(lambda: two.stats.buffered == 2, "both are full")
+            async with asyncio.timeout(3):
+                if end == "leave":
+                    await one.unsubscribe()
+                    assert [item.sequence for item in await take(two, 2)] == [0, 1]
+                    await two.unsubscribe()
+                    assert len(await take(quick, 198)) == 198
+                    return
+                await (manager.aclose() if end == "close" else manager.unregister("simex"))
+                assert [item.sequence for item in await rest(one)] == [0]
+                await rest(two)
+                await rest(quick)
+        await exchange.wait_for_disconnect(timeout=2)
 
 
 @BOTH_KINDS

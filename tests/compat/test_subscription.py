@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compat import ConnectionLostError, StreamData, StreamKey, StreamUsageError, SubscriberTooSlowError, Subscription
+from compat import (
+    ConnectionLostError,
+    Overflow,
+    StreamData,
+    StreamKey,
+    StreamUsageError,
+    SubscriberTooSlowError,
+    Subscription,
+)
 from compat.plugin import open_plugin
 from tests.support.plugins import FIXTURES
 
@@ -34,8 +42,8 @@ class Desk:
     async def leave(self, subscription: Subscription) -> None:
         self.left.append(subscription)
 
-    def subscribe(self, buffer: int = 4) -> Subscription:
-        return Subscription(KEY, buffer, self.join, self.leave)
+    def subscribe(self, buffer: int = 4, overflow: Overflow | str = Overflow.ERROR) -> Subscription:
+        return Subscription(KEY, buffer, overflow, self.join, self.leave)
 
 
 @pytest.fixture

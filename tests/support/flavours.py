@@ -69,6 +69,9 @@ class _StreamOnThreads:
         async for event in _iterate(self._stream.events()):
             yield event
 
+    def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        raise NotImplementedError("for the manager, which has streams of the event loop only")
+
     def receive(self, timeout: float | None = None) -> StreamData | None:
         return self._stream.get(timeout)
 

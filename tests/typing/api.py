@@ -85,6 +85,12 @@ async def many_plugins(data: bytes) -> None:
             assert_type(entered, compat.Subscription)
             async for item in entered:
                 assert_type(item, compat.StreamData)
+            async for event in entered.events():
+                assert_type(event, compat.StreamEvent)
+            assert_type(entered.stats.overflow, compat.Overflow)
+            assert_type((entered.stats.dropped, entered.stats.conflated), tuple[int, int])
+        manager.subscribe("ohlcv:woox:PERP_BTC_USDT", overflow="drop-oldest")
+        manager.subscribe("ohlcv:woox:PERP_BTC_USDT", overflow=compat.Overflow.BLOCK)
         await manager.unregister("woox")
 
 
@@ -119,6 +125,8 @@ def without_asyncio(path: Path) -> None:
         with manager.subscribe("ohlcv:woox:PERP_BTC_USDT", buffer=16) as subscription:
             assert_type(subscription, compat.blocking.Subscription)
             assert_type(next(subscription), compat.StreamData)
+            assert_type(next(subscription.events()), compat.StreamEvent)
+        manager.subscribe("ohlcv:woox:PERP_BTC_USDT", overflow=compat.Overflow.CONFLATE)
         assert_type(manager.status(), compat.ManagerStatus)
 
 

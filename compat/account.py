@@ -1,0 +1,142 @@
+"""What a subscriber is told besides its items: the events of its stream and its own gaps, each at its place.
+
+A place is a number that an item has or would have. An event of the stream is told once the subscriber has taken, or
+lost, every item before its place; until then it is held. So the order is that of the places, although the stream is
+ahead of a slow subscriber. When the subscription ends, all is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from adapters.contract import EventKind, Stream, StreamData, StreamEvent
+from adapters.events import EVENTS_KEPT, EventLog
+from compat.overflow import WaitingLine
+
+__all__ = ["Account"]
+
+
+class Account:
+    """How far a subscriber has come, what it missed on the way, and what it is told of that.
+
+    Items are taken on any thread, under the lock of their mailbox, and events are told on the event loop: a gap goes
+    there in a callback. What the stream told before that item came got there in an earlier one, so it comes first.
+
+    Args:
+        line: Where the subscriber's items wait; it counts what it lets go.
+        capacity: How many of them may wait.
+    """
+
+    def __init__(self, line: WaitingLine, capacity: int) -> None:
+        self._line = line
+        self._capacity = capacity
+        self._log = EventLog()
+        self._lock: threading.Lock  # that of the mailbox, once it has begun
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unfollow: Callable[[], None] = lambda: None
+        self._next = 0  # the number after that of the item that was taken last
+        self._dropped = 0  # items dropped by the line that have been told
+        self._gaps: deque[StreamEvent] = deque(maxlen=EVENTS_KEPT)  # on their way to the event loop
+        self._held: deque[StreamEvent] = deque(maxlen=EVENTS_KEPT)
+        self._awaited: float = math.inf  # the place of the first that is held, unless somebody is on the way for it
+        self._finished = False
+
+    def begin(self, stream: Stream, lock: threading.Lock) -> None:
+        """The subscription has joined a stream and gets its items from now on; on the event loop."""
+        self._lock = lock
+        self._loop = asyncio.get_running_loop()
+        self._next = stream.stats.delivered
+        self._unfollow = stream.follow(self._hold)
+
+    def events(self) -> AsyncIterator[StreamEvent]:
+        """All events from the first on (the latest 1,000 at most), then live ones until the subscription has ended."""
+        return self._log.listen()
+
+    def taken(self, item: StreamData) -> None:
+        """For the mailbox: an item is taken; on any thread, under the lock."""
+        lost, self._next = item.sequence - self._next, item.sequence + 1
+        if lost and not self._finished:
+            self._gaps.append(self._gap(item, lost))
+            self._call(self._tell_gap)
+        elif self._next >= self._awaited:
+            self._awaited = math.inf
+            self._call(self._tell_held)
+
+    def finish(self) -> None:
+        """The subscription has ended: tell all that is left, the gaps between the items that still wait, too."""
+        if self._loop is None or self._finished:
+            return
+        self._unfollow()
+        with self._lock:
+            self._finished = True
+            gaps, place = list(self._gaps), self._next
+            self._gaps.clear()
+            for _, item in self._line:
+                if item.sequence > place:
+                    gaps.append(self._gap(item, item.sequence - place))
+                place = item.sequence + 1
+        for gap in gaps:
+            self._tell(self._due(gap.sequence))
+            self._log.record(gap)
+        self._tell(self._due(math.inf))
+        self._log.end()
+
+    def _gap(self, item: StreamData, lost: int) -> StreamEvent:
+        """The hole before an item; under the lock."""
+        # What was dropped had waited longest, so it stood before the first that is taken afterwards.
+        dropped, self._dropped = self._line.dropped - self._dropped, self._line.dropped
+        conflated = lost - dropped
+        causes = []
+        if dropped:
+            causes.append(f"{_items(dropped)} dropped, as the subscriber fell behind by more than {self._capacity}")
+        if conflated:
+            causes.append(f"{_items(conflated)} conflated, as a newer one of the same key followed")
+        return StreamEvent(EventKind.GAP, time.time_ns(), item.sequence, "; ".join(causes), lost=lost)
+
+    def _call(self, work: Callable[[], None]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed, and has told all before
+                self._loop.call_soon_threadsafe(work)
+
+    # On the event loop
+
+    def _hold(self, event: StreamEvent) -> None:
+        self._held.append(event)
+        self._tell_held()
+
+    def _tell_held(self) -> None:
+        with self._lock:
+            # A gap that is on its way comes before what stands at a later place.
+            events = self._due(self._gaps[0].sequence if self._gaps else self._next)
+        self._tell(events)
+
+    def _tell_gap(self) -> None:
+        with self._lock:
+            if not self._gaps:
+                return
+            gap = self._gaps.popleft()
+            events = self._due(gap.sequence)
+        self._tell(events)
+        self._log.record(gap)
+        self._tell_held()
+
+    def _due(self, place: float) -> list[StreamEvent]:
+        due = []
+        while self._held and self._held[0].sequence <= place:
+            due.append(self._held.popleft())
+        self._awaited = self._held[0].sequence if self._held else math.inf
+        return due
+
+    def _tell(self, events: Iterable[StreamEvent]) -> None:
+        for event in events:
+            self._log.record(event)
+
+
+def _items(count: int) -> str:
+    return f"{count:,} item{'s'[: count != 1]}"

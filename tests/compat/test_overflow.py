@@ -1,0 +1,366 @@
+"""The laws of every overflow policy: what is delivered, what is lost, and that each lost number is told in its place.
+
+A model says what a policy is to deliver; the subscription is a real one on a real stream, without a plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.stream import AdapterStream
+from compat import EventKind, Overflow, StreamData, StreamEvent, StreamKey, StreamManager, StreamUsageError
+from compat.subscription import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from compat import Stream
+
+KEYS = [StreamKey("ticker", "simex", name) for name in ("A", "B", "C")]
+DROPPING = (Overflow.DROP_OLDEST, Overflow.CONFLATE)
+LOSSLESS = (Overflow.ERROR, Overflow.BLOCK)
+
+# The stream gets an item of a key and type, and its manager hands on what there is; one of these alone; the subscriber
+# takes an item; the stream tells something; everybody comes to know what was told.
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([*["arrive"] * 5, "offer", "pass", *["take"] * 3, "tell", "settle"]),
+        st.sampled_from(KEYS),
+        st.sampled_from(["ticker", "trade"]),
+    ),
+    min_size=20,
+    max_size=80,
+)
+
+
+class Quiet:
+    """A driver that waits to be closed."""
+
+    def __init__(self, _: AdapterStream) -> None: ...
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def aclose(self) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def subscribed(
+    overflow: Overflow | str, buffer: int, before: int = 0
+) -> AsyncIterator[tuple[AdapterStream, Subscription]]:
+    """A subscription to a stream of which so many items have passed before."""
+    async with AdapterStream(KEYS[0], Quiet) as stream:
+        for _ in range(before):
+            await offer(stream)
+            await anext(stream)
+
+        async def join(_: Subscription) -> Stream:
+            return stream
+
+        async def leave(_: Subscription) -> None:
+            await stream.aclose()
+
+        async with Subscription(KEYS[0], buffer, overflow, join, leave) as subscription:
+            yield stream, subscription
+
+
+async def offer(stream: AdapterStream, key: StreamKey = KEYS[0], data_type: str = "ticker") -> None:
+    await stream.offer_here(key, 0, data_type, b"{}")
+
+
+async def rest(subscription: Subscription) -> list[int]:
+    async with asyncio.timeout(5):
+        return [item.sequence async for item in subscription]
+
+
+async def told(subscription: Subscription) -> list[StreamEvent]:
+    """All events of a subscription that has ended."""
+    async with asyncio.timeout(5):
+        return [event async for event in subscription.events()]
+
+
+async def settle() -> None:
+    """Let everybody do what there is to do."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def so_far(subscription: Subscription) -> list[StreamEvent]:
+    return list(subscription._account._log)
+
+
+def holes(events: Iterable[StreamEvent]) -> list[int]:
+    """The numbers that the gap events tell to be missing."""
+    gaps = [event for event in events if event.kind is EventKind.GAP]
+    return [number for gap in gaps for number in range(gap.sequence - (gap.lost or 0), gap.sequence)]
+
+
+@attrs.define
+class Model:
+    """What waits, and what a policy does to it when another comes."""
+
+    overflow: Overflow
+    buffer: int
+    waiting: list[StreamData] = attrs.field(factory=list)
+    dropped: int = 0
+    conflated: int = 0
+
+    def put(self, item: StreamData) -> None:
+        if self.overflow is Overflow.CONFLATE:
+            for other in self.waiting:
+                if (other.key, other.data_type) == (item.key, item.data_type):
+                    self.waiting.remove(other)
+                    self.conflated += 1
+                    break
+        if len(self.waiting) == self.buffer:
+            del self.waiting[0]
+            self.dropped += 1
+        self.waiting.append(item)
+
+
+@pytest.mark.parametrize("overflow", DROPPING)
+@given(steps=STEPS, buffer=st.integers(1, 5), before=st.integers(0, 3), drains=st.booleans())
+@settings(max_examples=60)
+def test_what_is_delivered_and_what_is_told_as_lost_is_what_was_received(
+    overflow: Overflow, steps: Sequence[tuple[str, StreamKey, str]], buffer: int, before: int, drains: bool
+) -> None:
+    async def scenario() -> None:
+        model = Model(overflow, buffer)
+        delivered: list[int] = []
+        async with subscribed(overflow, buffer, before) as (stream, subscription):
+            for what, key, data_type in steps:
+                if what in ("arrive", "offer"):
+                    await offer(stream, key, data_type)
+                if what in ("arrive", "pass") and stream.stats.buffered:
+                    passed = await anext(stream)
+                    assert subscription.put(passed)
+                    model.put(passed)
+                if what == "take" and model.waiting:
+                    delivered.append((await anext(subscription)).sequence)
+                    assert delivered[-1] == model.waiting.pop(0).sequence
+                if what == "tell":
+                    stream.tell(EventKind.RECONNECT, "again")
+                if what != "settle":
+                    continue
+                await settle()
+                place = delivered[-1] + 1 if delivered else before
+                events = so_far(subscription)
+                assert set(range(before, place)) == {*delivered, *holes(events)}
+                assert [e for e in events if e.kind is not EventKind.GAP] == [
+                    e for e in stream._events if e.sequence <= place
+                ]
+                stats = subscription.stats
+                assert (stats.dropped, stats.conflated) == (model.dropped + model.conflated, model.conflated)
+                assert stats.delivered + stats.dropped + stats.buffered == stream.stats.delivered - before
+            end = stream.stats.delivered
+            if drains:
+                delivered += [(await anext(subscription)).sequence for _ in range(len(model.waiting))]
+            subscription.end(None)
+            delivered += await rest(subscription)
+            await settle()
+            events = await told(subscription)
+            assert sorted({*delivered, *holes(events)}) == list(range(before, end))
+            assert len(delivered) + len(holes(events)) == end - before
+            assert delivered == sorted(delivered)
+            assert [e.sequence for e in events] == sorted(e.sequence for e in events)
+            assert [e for e in events if e.kind is not EventKind.GAP] == list(stream._events)
+            assert {e.sequence for e in events if e.kind is EventKind.GAP} <= set(delivered)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_blocking_subscribers_get_everything_whatever_their_pace_and_those_who_leave_hold_nobody_up(
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    count = 150
+    async with contextlib.AsyncExitStack() as stack:
+        stream, first = await stack.enter_async_context(subscribed("block", rng.randint(1, 3)))
+        members: set[Subscription] = set()
+
+        async def depart(subscription: Subscription) -> None:
+            members.discard(subscription)
+
+        others = [Subscription(KEYS[0], rng.randint(1, 3), "block", first._join, depart) for _ in range(4)]
+        for other in others:
+            await other.__aenter__()
+        members.update((first, *others))
+
+        async def follow(subscription: Subscription, stay: float) -> list[int]:
+            got: list[int] = []
+            while len(got) < min(count, stay):
+                got.append((await anext(subscription)).sequence)
+                for _ in range(rng.randint(0, 4)):
+                    await asyncio.sleep(0)
+            if stay < count:
+                for _ in range(rng.randint(0, 30)):  # long enough to hold everybody up
+                    await asyncio.sleep(0)
+                await subscription.unsubscribe()
+            return got
+
+        stays = [math.inf, math.inf, *(rng.randint(1, 100) for _ in range(3))]
+        distributing = asyncio.create_task(StreamManager._distribute(stream, members))
+        following = [
+            asyncio.create_task(follow(member, stay)) for member, stay in zip([first, *others], stays, strict=True)
+        ]
+        async with asyncio.timeout(10):
+            for _ in range(count):
+                await offer(stream)
+            results = await asyncio.gather(*following)
+        assert results == [list(range(int(min(stay, count)))) for stay in stays]
+        assert members == {first, others[0]}
+        distributing.cancel()
+
+
+@pytest.mark.parametrize("overflow", LOSSLESS)
+async def test_where_nothing_is_dropped_the_events_are_those_of_the_stream_in_their_places(overflow: Overflow) -> None:
+    async with subscribed(overflow, 2) as (stream, subscription):
+        for number in range(4):
+            await offer(stream)
+            stream.tell(EventKind.GAP, str(number), lost=None)
+        for taken in range(4):
+            assert subscription.put(await anext(stream))
+            assert [event.message for event in so_far(subscription)[2:]] == [str(number) for number in range(taken)]
+            await anext(subscription)
+            await settle()
+    assert await told(subscription) == list(stream._events)
+    assert (await told(subscription))[-1].message == "closed"
+
+
+async def test_a_full_blocking_subscription_takes_an_item_in_its_turn_and_none_once_it_has_ended() -> None:
+    async with subscribed("block", 1) as (stream, subscription):
+        for _ in range(4):
+            await offer(stream)
+        items = [await anext(stream) for _ in range(4)]
+        assert subscription.put(items[0])
+        assert not subscription.put(items[1])
+        waiting = asyncio.create_task(subscription.put_in_turn(items[1]))
+        await settle()
+        assert not waiting.done()
+        assert (await anext(subscription)).sequence == 0
+        async with asyncio.timeout(1):
+            assert await waiting
+        assert not subscription.put(items[2])
+        assert (await anext(subscription)).sequence == 1
+        assert subscription.put(items[2])  # before the loop hears that there is room
+        assert not subscription.put(items[3])
+        waiting = asyncio.create_task(subscription.put_in_turn(items[3]))
+        await settle()
+        assert not waiting.done()
+        await subscription.unsubscribe()
+        async with asyncio.timeout(1):
+            assert not await waiting
+
+
+async def test_one_who_takes_items_on_a_thread_makes_room_and_hears_of_gaps() -> None:
+    async with subscribed("block", 1) as (stream, subscription):
+        got: list[int] = []
+        thread = threading.Thread(target=lambda: got.extend(received(subscription, 200)))
+        thread.start()
+        for _ in range(200):
+            await offer(stream)
+            item = await anext(stream)
+            async with asyncio.timeout(5):
+                assert subscription.put(item) or await subscription.put_in_turn(item)
+        await asyncio.to_thread(thread.join, 5)
+        assert got == list(range(200))
+    async with subscribed("drop-oldest", 3) as (stream, subscription):
+        thread = threading.Thread(target=lambda: got.extend(received(subscription, 3)))
+        got.clear()
+        for _ in range(10):
+            await offer(stream)
+            subscription.put(await anext(stream))
+        thread.start()
+        async with asyncio.timeout(5):
+            gap = await first_gap(subscription)
+        assert (gap.sequence, gap.lost) == (7, 7)
+        await asyncio.to_thread(thread.join, 5)
+        assert got == [7, 8, 9]
+
+
+def received(subscription: Subscription, count: int) -> Iterable[int]:
+    for _ in range(count):
+        item = subscription.receive(5)
+        assert item is not None
+        yield item.sequence
+
+
+async def first_gap(subscription: Subscription) -> StreamEvent:
+    return await anext(event async for event in subscription.events() if event.kind is EventKind.GAP)
+
+
+async def test_a_gap_says_what_became_of_the_items() -> None:
+    async with subscribed("conflate", 2) as (stream, subscription):
+        for key in (KEYS[0], KEYS[0], KEYS[1], KEYS[2], KEYS[0], KEYS[0]):
+            await offer(stream, key)
+            subscription.put(await anext(stream))
+        began = time.time_ns()
+        assert [(await anext(subscription)).sequence for _ in range(2)] == [3, 5]
+        await settle()
+        gaps = [event for event in so_far(subscription) if event.kind is EventKind.GAP]
+        conflated = "1 item conflated, as a newer one of the same key followed"
+        assert [(gap.sequence, gap.lost, gap.message) for gap in gaps] == [
+            (3, 3, f"2 items dropped, as the subscriber fell behind by more than 2; {conflated}"),
+            (5, 1, conflated),
+        ]
+        assert all(began <= gap.timestamp <= time.time_ns() for gap in gaps)
+
+
+async def test_however_many_are_dropped_there_is_one_gap_before_each_item_that_is_taken() -> None:
+    async with subscribed("drop-oldest", 10) as (stream, subscription):
+        for _ in range(3):
+            for _ in range(1_000):
+                await offer(stream)
+                subscription.put(await anext(stream))
+            await anext(subscription)
+        await settle()
+        assert [e.lost for e in so_far(subscription) if e.kind is EventKind.GAP] == [990, 999, 999]
+        assert subscription.stats.dropped == 2_988
+
+
+async def test_the_latest_thousand_gaps_are_kept() -> None:
+    async with subscribed("drop-oldest", 1) as (stream, subscription):
+        for _ in range(1_100):
+            for _ in range(2):
+                await offer(stream)
+                subscription.put(await anext(stream))
+            await anext(subscription)
+        await settle()
+        assert len(so_far(subscription)) == 1_000
+        assert subscription.stats.dropped == 1_100
+
+
+async def test_what_is_given_up_by_leaving_is_not_told_as_lost() -> None:
+    async with subscribed("drop-oldest", 2) as (stream, subscription):
+        for _ in range(5):
+            await offer(stream)
+            subscription.put(await anext(stream))
+    assert holes(await told(subscription)) == []
+    assert subscription.stats.dropped == 3
+    assert stream._events._followers == []
+
+
+async def test_events_are_to_be_had_of_a_subscription_that_has_begun() -> None:
+    async with subscribed("error", 1) as (_, subscription):
+        other = Subscription(KEYS[0], 1, "error", subscription._join, subscription._leave)
+        with pytest.raises(StreamUsageError, match="has not begun"):
+            other.events()
+        await other.unsubscribe()
+
+
+@pytest.mark.parametrize("overflow", ["", "Error", "newest", None])
+def test_an_unknown_policy_is_refused_with_those_that_there_are(overflow: str) -> None:
+    with pytest.raises(StreamUsageError, match=r"no overflow policy.*error, block, drop-oldest, conflate"):
+        Subscription(KEYS[0], 1, overflow, NotImplemented, NotImplemented)
