@@ -169,13 +169,13 @@ class Rogue(Peer):
 class Forwarder(Peer):
     """Stands in front of a server on this machine and passes bytes on, or does not.
 
-    Args:
-        upstream: The server's port.
+    Attributes:
+        upstream: The port of the server that new connections are passed on to.
     """
 
     def __init__(self, upstream: int) -> None:
         super().__init__()
-        self._upstream = upstream
+        self.upstream = upstream
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._wires: set[Wire] = set()
@@ -183,7 +183,7 @@ class Forwarder(Peer):
     async def serve(self, wire: Wire) -> None:
         self._wires.add(wire)
         try:
-            await join(wire, self._upstream, self._flowing)
+            await join(wire, self.upstream, self._flowing)
         finally:
             self._wires.discard(wire)
 
