@@ -1,0 +1,76 @@
+"""docs/operations.md says what the code does: its table of failures, and the numbers in it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import attrs
+import pytest
+
+from adapters import generic, legacy_stream
+from adapters.recovery import RULES, Budget, Since
+from adapters.settings import AdapterSettings, Backoff
+from compat import EventKind, Overflow, Pacing, WebSocketConnector
+
+TEXT = (Path(__file__).parents[1] / "docs" / "operations.md").read_text()
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("| ")]
+BEGINNINGS = {
+    Since.EVER: "always",
+    Since.CONNECTED: "once the stream has had",
+    Since.DELIVERED: "once the stream has del",
+}
+
+
+def test_the_table_of_failures_is_that_of_the_code() -> None:
+    table = [row for row in ROWS if row[0] in {rule.failure for rule in RULES}]
+    assert [row[0] for row in table] == [rule.failure for rule in RULES]
+    for row, rule in zip(table, RULES, strict=True):
+        assert row[1].startswith(BEGINNINGS[rule.since]), rule
+        assert row[2] == ("patience" if rule.budget is Budget.PATIENCE else "attempts")
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (Backoff().attempts, r"Backoff\(attempts=(\d+)\)"),
+        (Backoff().patience, r"Backoff\(patience=([\d_]+)\)"),
+        (Backoff().healthy_after, r"Backoff\(healthy_after=(\d+)\)"),
+        (Backoff().first, r"between 0 and ([\d.]+) s \S 2"),
+        (Backoff().highest, r"2\S+, (\d+) s at most"),
+        (Pacing().rate, r"Pacing\(rate=(\d+), burst"),
+        (Pacing().burst, r"burst=(\d+)"),
+        (Pacing().connections, r"burst=\d+, connections=([\d_]+)"),
+        (AdapterSettings().guests, r"AdapterSettings\(guests=(\d+)\)"),
+        (WebSocketConnector().open_timeout, r"open_timeout=(\d+)\)"),
+        (WebSocketConnector().keepalive, r"keepalive=(\d+)\)"),
+        (WebSocketConnector().max_message, r"longer than (\d+) bytes"),
+        (legacy_stream._MESSAGE_TIMEOUT, r"hangs \((\d+) s for a message"),
+        (legacy_stream._PREPARE_TIMEOUT, r"(\d+) s for a set-up"),
+        (legacy_stream._LIMITS_TIMEOUT, r"(\d+) s at most for the first connection"),
+        (legacy_stream._ERRORS_IN_A_ROW, r"after (\d+) failures in a row"),
+        (generic._DEAD_ANSWERS, r"after (\d+) answers, or"),
+        (generic._ASKING_AFTER, r"answers, or (\d+) s, its guest"),
+        (generic._LOST_AFTER, r"up to 1 s; after (\d+) s its guest"),
+    ],
+)
+def test_the_numbers_are_those_of_the_code(value: float, where: str) -> None:
+    found = re.findall(where, TEXT)
+    assert found, where
+    assert {float(number.replace("_", "")) for number in found} == {float(value)}
+
+
+def test_every_event_and_policy_is_explained() -> None:
+    told = {kind.value for kind in EventKind} - {"state", "memory", "heartbeat"}
+    assert {word for word in told if f"`{word}`" not in TEXT} == set()
+    assert {policy.value for policy in Overflow if f"`{policy.value}`" not in TEXT} == set()
+
+
+def test_every_name_of_a_setting_is_one() -> None:
+    classes = {cls.__name__: cls for cls in (Backoff, Pacing, AdapterSettings, WebSocketConnector)}
+    used = re.findall(rf"({'|'.join(classes)})\((\w+)=", TEXT)
+    assert len(used) > 8
+    for name, argument in used:
+        assert argument in {field.name for field in attrs.fields(classes[name])}, (name, argument)
+    assert "idle_limit" in inspect.signature(AdapterSettings).parameters
