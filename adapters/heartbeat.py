@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import attrs
 import msgspec
 
-from adapters.errors import ConnectionLostError
+from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import GuardedSocket
 from detectors.errors import NetworkError
 

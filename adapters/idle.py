@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from adapters.errors import StreamIdleError
+from adapters.net.errors import StreamIdleError
 
 if TYPE_CHECKING:
     from adapters.stream import AdapterStream

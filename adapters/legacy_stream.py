@@ -19,10 +19,11 @@ import msgspec
 from adapters.contract import EventKind, MessageEncoding
 from adapters.dialects import Dialect, StreamSetup, same_parameters
 from adapters.encoding import Encoder, Taken, took
-from adapters.errors import ConnectionLostError, PluginCallError, PluginProtocolError, StreamRejectedError
+from adapters.errors import PluginCallError, PluginProtocolError, StreamRejectedError
 from adapters.heartbeat import Heart
 from adapters.host import LiveGuest, PluginHost
 from adapters.idle import IdleWatch
+from adapters.net.errors import ConnectionLostError
 from adapters.pool import Pool
 from adapters.recovery import Recovery
 from adapters.runtime.replies import decode_object

@@ -20,7 +20,6 @@ import attrs
 
 from adapters.contract import EventKind, StreamState
 from adapters.errors import (
-    ConnectFailedError,
     GuestStoppedError,
     OutageError,
     PluginTimeoutError,
@@ -28,6 +27,7 @@ from adapters.errors import (
     RestartsExhaustedError,
     StreamRejectedError,
 )
+from adapters.net.errors import ConnectFailedError
 from detectors.errors import CompatError, NetworkError, PluginError
 
 if TYPE_CHECKING:

@@ -21,11 +21,8 @@ from adapters.contract import (
 )
 from adapters.errors import (
     ConfigurationError,
-    ConnectFailedError,
-    ConnectionLostError,
     GuestStoppedError,
     KeyFormatError,
-    NetworkDeniedError,
     OutageError,
     PluginCallError,
     PluginProtocolError,
@@ -34,13 +31,13 @@ from adapters.errors import (
     RateLimitError,
     RequestFailedError,
     RestartsExhaustedError,
-    StreamIdleError,
     StreamRejectedError,
     StreamUsageError,
     UnknownCommandError,
     UnknownExportError,
     UnsupportedPluginError,
 )
+from adapters.net.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError, StreamIdleError
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.errors import ConnectFailedError, ConnectionLostError, without_query
+from adapters.net.errors import ConnectFailedError, ConnectionLostError, without_query
 from adapters.net.http import http_words
 from adapters.net.pacing import PACER, Pacing
 from adapters.net.policy import NetworkPolicy, is_private

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from adapters.errors import ConnectionLostError, GuestStoppedError, StreamUsageError
+from adapters.errors import GuestStoppedError, StreamUsageError
+from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import Gateway
 from adapters.net.socket import Socket
 from adapters.runtime.hostcalls import HttpReply

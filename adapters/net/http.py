@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from adapters.errors import ConnectFailedError
+from adapters.net.errors import ConnectFailedError
 from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from adapters.errors import NetworkDeniedError, without_query
+from adapters.net.errors import NetworkDeniedError, without_query
 from detectors.errors import UsageError
 
 __all__ = ["NetworkPolicy", "is_private", "parse_rewrite", "pattern_fault"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from adapters.errors import without_query
+from adapters.net.errors import without_query
 
 __all__ = ["NEEDED", "by_way_of", "proxy_for"]
 

@@ -15,8 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from adapters.errors import ConnectFailedError, ConnectionLostError
 from adapters.net.connection import KeptConnection
+from adapters.net.errors import ConnectFailedError, ConnectionLostError
 from adapters.net.problems import how_it_ended, what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 

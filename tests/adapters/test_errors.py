@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 from adapters import errors
 from adapters.errors import (
     ConfigurationError,
-    ConnectFailedError,
-    ConnectionLostError,
     GuestStoppedError,
-    NetworkDeniedError,
     OutageError,
     PluginCallError,
     PluginProtocolError,
@@ -25,12 +22,18 @@ from adapters.errors import (
     RateLimitError,
     RequestFailedError,
     RestartsExhaustedError,
-    StreamIdleError,
     StreamRejectedError,
     StreamUsageError,
     UnknownCommandError,
     UnknownExportError,
     UnsupportedPluginError,
+)
+from adapters.net import errors as net_errors
+from adapters.net.errors import (
+    ConnectFailedError,
+    ConnectionLostError,
+    NetworkDeniedError,
+    StreamIdleError,
     without_query,
 )
 from detectors.errors import CompatError, NetworkError, PluginError, UsageError
@@ -211,11 +214,12 @@ def test_an_error_names_the_fault_keeps_its_facts_and_reads_well(
 def test_every_error_of_the_branch_has_an_example() -> None:
     declared = {
         kind
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, CompatError) and kind.__module__ == errors.__name__
+        for room in (errors, net_errors)
+        for _, kind in inspect.getmembers(room, inspect.isclass)
+        if issubclass(kind, CompatError) and kind.__module__ == room.__name__
     }
     assert {type(error) for error, *_ in EXAMPLES} == declared
-    assert {kind.__name__ for kind in declared} == set(errors.__all__)
+    assert {kind.__name__ for kind in declared} | {"without_query"} == {*errors.__all__, *net_errors.__all__}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from adapters import stream as room
 from adapters.contract import EventKind, StreamEvent, StreamKey, StreamState, StreamStats
-from adapters.errors import ConnectionLostError, StreamUsageError
+from adapters.errors import StreamUsageError
+from adapters.net.errors import ConnectionLostError
 from adapters.stream import TRANSITIONS, AdapterStream
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from adapters.errors import ConnectionLostError
+from adapters.net.errors import ConnectionLostError
 from adapters.net.socket import WebSocketConnector
 from compat.demo.exchange import Exchange
 from tests.support.doors import QUICK, door, enter

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from adapters.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError
 from adapters.net import gateway as gateway_module
+from adapters.net.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError
 from adapters.net.gateway import Gateway
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy

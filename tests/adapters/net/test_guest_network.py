@@ -14,14 +14,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from adapters.errors import (
-    ConnectFailedError,
-    ConnectionLostError,
-    GuestStoppedError,
-    NetworkDeniedError,
-    StreamUsageError,
-)
+from adapters.errors import GuestStoppedError, StreamUsageError
 from adapters.net import guest_network as room
+from adapters.net.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
 from adapters.net.policy import NetworkPolicy

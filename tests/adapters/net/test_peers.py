@@ -8,7 +8,7 @@ import time
 import attrs
 import pytest
 
-from adapters.errors import ConnectFailedError, ConnectionLostError
+from adapters.net.errors import ConnectFailedError, ConnectionLostError
 from detectors.errors import NetworkError
 from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.behaviours import BEHAVIOURS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.errors import NetworkDeniedError
+from adapters.net.errors import NetworkDeniedError
 from adapters.net.policy import NetworkPolicy, parse_rewrite
 from detectors.errors import UsageError
 

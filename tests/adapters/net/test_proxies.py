@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.errors import ConnectFailedError, NetworkDeniedError
 from adapters.net import http as http_module
+from adapters.net.errors import ConnectFailedError, NetworkDeniedError
 from adapters.net.http import http_client
 from adapters.net.proxies import by_way_of, proxy_for
 from compat.demo.exchange import Exchange

@@ -18,7 +18,7 @@ from websockets.asyncio import client
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from adapters.errors import ConnectFailedError, ConnectionLostError
+from adapters.net.errors import ConnectFailedError, ConnectionLostError
 from adapters.net.socket import WebSocketConnector
 
 if TYPE_CHECKING:

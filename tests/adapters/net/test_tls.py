@@ -12,7 +12,7 @@ import attrs
 import httpx
 import pytest
 
-from adapters.errors import ConnectFailedError
+from adapters.net.errors import ConnectFailedError
 from adapters.net.gateway import Gateway
 from adapters.net.socket import WebSocketConnector
 from adapters.net.tls import Tls

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.errors import ConnectFailedError, GuestStoppedError
+from adapters.errors import GuestStoppedError
+from adapters.net.errors import ConnectFailedError
 from adapters.observe import Crossing, Direction
 from adapters.runtime.hostcalls import HttpReply, Publication, bind, handlers_for, stubs
 from adapters.runtime.kernel import KernelLayout
