@@ -17,7 +17,7 @@ demo: .venv/.ready ## One market through a legacy and a generic plugin at once
 
 test: .venv/.ready ## The whole test suite with its coverage gate
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -n 4 --dist loadscope --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: .venv/.ready ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -273,6 +273,7 @@ urls = odd | st.text(max_size=30) | st.builds("{}://{}".format, st.sampled_from(
 prefixes = st.builds("{}://a{}".format, st.sampled_from(WS + HTTP), odd.map(lambda text: text.replace("\n", "")))
 
 
+@pytest.mark.ours
 @given(urls, st.lists(urls, max_size=3), st.lists(urls, max_size=2), st.tuples(prefixes, prefixes))
 def test_any_url_and_pattern_is_allowed_or_denied_and_raises_nothing_else(
     url: str, declared: list[str], listed: list[str], rewrite: tuple[str, str]

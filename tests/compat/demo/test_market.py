@@ -75,6 +75,7 @@ def test_seeds_symbols_and_intervals_make_different_walks() -> None:
     assert len(closes) == 3 * len(SYMBOLS) * len(INTERVALS)
 
 
+@pytest.mark.ours
 def test_the_walk_is_still_near_its_first_price_after_a_million_candles() -> None:
     walked = market(7)
     first = Decimal(walked.candle("BTC-USDT", "1m", 0).open)
