@@ -253,12 +253,12 @@ async def test_a_plugin_that_hangs_does_not_keep_the_manager_from_stopping(compa
 async def test_an_outage_at_the_start_is_waited_for(case: Case, company: Company) -> None:
     async with Exchange(rate=100) as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
-        exchange.reject(2)
+        exchange.reject(2, 500)  # at 503 a stream would wait by itself
         manager = case.manager(company)
         manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
         await until(lambda: bool(company.ticks), "a tick comes", within=10)
-        assert [request.status for request in exchange.journal.requests] == [503, 503]
+        assert [request.status for request in exchange.journal.requests] == [500, 500]
         assert len(company.said()) == 2
         await manager.aclose()
 
@@ -284,10 +284,10 @@ async def test_failures_in_a_row_are_counted_anew_after_a_connection_that_was_go
     case: Case, company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = Waits()
-    monkeypatch.setattr(after, "_BACKOFF", Backoff(first=0.001, highest=0.01))
+    monkeypatch.setattr(after, "_BACKOFF", Backoff(first=0.001, highest=0.01, patience=0.1))
     async with Exchange(rate=100) as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
-        exchange.reject(3)
+        exchange.reject(3, 500)
         manager = case.manager(company)
         # The stream's own waits are not the manager's.
         monkeypatch.setattr(*((after, "_BACKOFF", waits) if case.is_new else (random, "uniform", waits.uniform)))
@@ -299,7 +299,7 @@ async def test_failures_in_a_row_are_counted_anew_after_a_connection_that_was_go
         company.times = itertools.count(int(waits.highest * 1e9) + 1_000_000)
         ticks = len(company.ticks)
         await until(lambda: len(company.ticks) > ticks + 1, "a tick comes after more than half a minute")
-        exchange.reject(1_000)
+        exchange.reject(1_000, 500)
         await exchange.drop_all()
         await until(lambda: len(waits.asked) >= 5, "it has failed again, and again", within=20)
         assert waits.asked[3:5] == [1, 2]

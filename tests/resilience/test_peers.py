@@ -145,7 +145,10 @@ async def test_a_connection_that_is_lost_during_negotiation_costs_nothing_but_a_
 
 async def test_a_server_that_nobody_trusts_is_not_spoken_to(both: PluginFixture, tmp_path: Path) -> None:
     async with Exchange(ssl=serving(Authority().identity(), tmp_path)) as exchange:
-        async with open_at(both, exchange.ws_url) as plugin, watching(plugin) as watched:
+        async with (
+            open_at(both, exchange.ws_url, connector=WebSocketConnector()) as plugin,
+            watching(plugin) as watched,
+        ):
             error = await watched.end()
         assert exchange.journal.connections == []
     assert isinstance(error, ConnectFailedError)

@@ -93,9 +93,11 @@ async def test_live_subscribers_see_the_same_candles_without_gaps() -> None:
         await subscribe(second)
         theirs = await hear_klines(second, 5)
         mine += await hear_klines(first, 20)
+        while theirs[-1] not in mine:  # on a busy machine the second comes late
+            mine += await hear_klines(first, 20)
         start = exchange.journal.connections[0].klines.numbers("BTC-USDT", "1m")[0]
         assert start >= 10
-        assert mine == expected(exchange, range(start, start + 25))
+        assert mine == expected(exchange, range(start, start + len(mine)))
         assert theirs[0] not in mine[:4]
         assert all(candle in mine for candle in theirs)
 
