@@ -17,7 +17,7 @@ from adapters.contract import EventKind, StreamState
 from adapters.errors import PluginCallError, PluginProtocolError, PluginTrapError, StreamRejectedError
 from adapters.fields import as_text
 from adapters.guest_stream import GuestStream
-from adapters.handover import Handover
+from adapters.handover import Handover, Outcome
 from adapters.host import PluginHost
 from adapters.idle import IdleWatch
 from adapters.publisher import Gate
@@ -139,7 +139,7 @@ class GenericDriver:
                     await self._judge(life)
                     return None
                 self._look_at_the_connection(life)
-                idle.look()
+                idle.look(busy=life.network.connecting)
                 if life.over_budget:
                     successor = await self._replace(life)
                     if successor is not None:
@@ -159,11 +159,12 @@ class GenericDriver:
     def _look_at_the_connection(self, life: GuestStream) -> None:
         """Tell of a connection that is lost; raise if the guest will not find out that it should connect anew."""
         network = life.network
-        if network.alive or network.dead_since is None:
+        dead_since = network.dead_since  # which the guest's thread may change
+        if network.alive or dead_since is None or network.connecting:
             return
         closed = PluginProtocolError(self._host.name, "start_stream", "it keeps using a connection that it has closed")
         lost = network.lost or closed
-        dead = time.monotonic() - network.dead_since
+        dead = time.monotonic() - dead_since
         asks_again = network.failures > 1 and dead > _ASKING_AFTER
         if asks_again or network.failures >= _DEAD_ANSWERS or dead > _LOST_AFTER:
             raise lost
@@ -178,16 +179,16 @@ class GenericDriver:
         except CompatError as error:
             self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor failed: {error}")
             return None
-        handover = Handover(life, successor)
-        complete = await handover.run()
-        if successor.ending.done() and not complete:
+        if await Handover(life, successor, self._tell_unsure).run() is Outcome.FAILED:
             await self._end(successor)
             self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor ended at once")
             return None
         self._stream.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
-        if not complete:
-            self._stream.tell(EventKind.GAP, "items may be missing: the guest was replaced")
         return successor
+
+    def _tell_unsure(self) -> None:
+        unsure = "items may be missing or come twice: the guest was replaced, and nothing shows where the two meet"
+        self._stream.tell(EventKind.GAP, unsure)
 
     async def aclose(self) -> None:
         """Stop what runs; see ``stream.Driver``."""

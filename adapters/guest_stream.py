@@ -83,7 +83,8 @@ class GuestStream:
 
     def _note_reconnected(self, why: str) -> None:
         self._stream.tell(EventKind.RECONNECT, f"the plugin connected anew by itself: {why}")
-        self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
+        if self._stream.stats.received:
+            self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
 
     def _note_over_budget(self) -> None:
         self.over_budget = True

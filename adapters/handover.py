@@ -11,8 +11,10 @@ of its length.
 from __future__ import annotations
 
 import asyncio
+import enum
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import attrs
@@ -22,7 +24,7 @@ from adapters.publisher import Item
 if TYPE_CHECKING:
     from adapters.guest_stream import GuestStream
 
-__all__ = ["Handover", "Overlap", "find_overlap"]
+__all__ = ["Handover", "Outcome", "Overlap", "find_overlap"]
 
 _PATIENCE = 10.0  # seconds to wait for an item that both guests have seen
 _MOST_HELD = 20_000  # items of the successor that are kept while nothing is found
@@ -65,35 +67,58 @@ def _run(ones: Sequence[Item], one: int, others: Sequence[Item], other: int) -> 
     return next((run for run in range(most) if ones[one - run - 1] != others[other - run - 1]), most)
 
 
-class Handover:
-    """The handover between two guests of a stream."""
+class Outcome(enum.Enum):
+    """What has come of a handover."""
 
-    def __init__(self, old: GuestStream, new: GuestStream) -> None:
+    COMPLETE = "complete"  # nothing was lost or repeated
+    UNSURE = "unsure"  # the successor has taken over, and nothing showed where
+    FAILED = "failed"  # the successor has ended before it could take over: the predecessor goes on
+
+
+class Handover:
+    """The handover between two guests of a stream.
+
+    Args:
+        old: The predecessor.
+        new: The successor.
+        unsure: Told, at that place among the items, that nothing shows where the two meet. May be on any thread.
+    """
+
+    def __init__(self, old: GuestStream, new: GuestStream, unsure: Callable[[], None] = lambda: None) -> None:
         self._old = old
         self._new = new
+        self._unsure = unsure
+        self._delivered_before = old.publisher.delivered
 
-    async def run(self) -> bool:
-        """Hand over. Returns whether nothing was lost or repeated for sure.
-
-        Returns ``False`` without a handover if the successor has ended meanwhile and the predecessor goes on.
-        """
+    async def run(self) -> Outcome:
+        """Hand over. Once begun in earnest, there is no way back to the predecessor."""
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end and not self._old.ending.done() and len(self._new.publisher.held) < _MOST_HELD:
             if self._new.ending.done():
-                return False
+                return Outcome.FAILED
             if await asyncio.to_thread(self._overlap) is not None:  # comparing thousands of items takes milliseconds
                 break
             await asyncio.sleep(_LOOK_EVERY)
-        # The gate is opened off the loop: it may have to wait for the consumer.
-        return await asyncio.to_thread(self._switch)
+        # Off the loop, for it may have to wait for the consumer, and on a thread of its own: whoever else needs the
+        # loop's pool, as the resolving of names does, must not wait with it.
+        thread = ThreadPoolExecutor(1, thread_name_prefix="handover")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, self._switch)
+        finally:
+            thread.shutdown(wait=False)
 
-    def _switch(self) -> bool:
+    def _switch(self) -> Outcome:
         self._old.publisher.shut()
         self._old.publisher.settle()
         overlap = self._overlap()
-        found = overlap or Overlap(0, ())
-        self._new.publisher.open(found.skip, found.repeats)
-        return overlap is not None
+        if overlap is not None:
+            self._new.publisher.open(overlap.skip, overlap.repeats)
+            return Outcome.COMPLETE
+        self._unsure()
+        # Both saw one feed: what the predecessor has delivered meanwhile is among what the successor holds, too.
+        meanwhile = 0 if self._old.ending.done() else self._old.publisher.delivered - self._delivered_before
+        self._new.publisher.open(meanwhile)
+        return Outcome.UNSURE
 
     def _overlap(self) -> Overlap | None:
         # Copied in one step: the guests go on meanwhile.

@@ -240,6 +240,11 @@ class Heart:
             except NetworkError:
                 return
 
+    @property
+    def listening(self) -> bool:
+        """Whether somebody waits for a message."""
+        return self._listening_since is not None
+
     def _listened(self) -> float:
         """Seconds for which somebody has waited for a message in vain."""
         return 0.0 if self._listening_since is None else time.monotonic() - self._listening_since

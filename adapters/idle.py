@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from adapters.net.errors import StreamIdleError
@@ -17,7 +18,7 @@ __all__ = ["IdleWatch"]
 class IdleWatch:
     """Watches over one connection, or one guest, of a stream; its time begins now.
 
-    Time in which the consumer makes the plugin wait does not count.
+    Time in which the consumer makes the plugin wait does not count, nor any in which it is busy otherwise.
 
     Args:
         stream: The stream, with its limit.
@@ -27,19 +28,23 @@ class IdleWatch:
         self._stream = stream
         self._since = time.monotonic()
 
-    def look(self) -> None:
-        """Raises ``StreamIdleError`` if no item has come for longer than the limit; to be called now and then."""
+    def look(self, *, busy: bool = False) -> None:
+        """Raises ``StreamIdleError`` if no item has come for longer than the limit; to be called now and then.
+
+        Args:
+            busy: Whether there is something to wait for before an item can come: a connection, or the guest.
+        """
         limit, now = self._stream.idle_limit, time.monotonic()
         if limit is None:
             return
-        if self._stream.backed_up:
+        if busy or self._stream.backed_up:
             self._since = now
         since = max(self._since, self._stream.last_arrival or 0.0)
         if now - since > limit:
             raise StreamIdleError(str(self._stream.key), limit)
 
-    async def keep_looking(self, every: float) -> NoReturn:
+    async def keep_looking(self, every: float, busy: Callable[[], bool]) -> NoReturn:
         """Look every so many seconds, until it raises."""
         while True:
             await asyncio.sleep(every)
-            self.look()
+            self.look(busy=busy())

@@ -37,7 +37,7 @@ __all__ = ["Action", "LegacyDriver"]
 
 _MESSAGE = "handle_stream_message"
 _FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
-_PREPARE_TIMEOUT = 15.0  # seconds
+_PREPARE_TIMEOUT = 40.0  # seconds; the plugin may have to make requests, and each is given up after 15
 _LIMITS_TIMEOUT = 120.0  # seconds for the plugin's own rate limits, at the first time
 _MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
 _LOOKS = 10  # for a stale stream, within its limit
@@ -141,7 +141,7 @@ class LegacyDriver:
             await self._connect()
             heart = await self._greet()
             self._connected_once = True
-            await heart.beat_beside(self._pump(heart), *self._watches())
+            await heart.beat_beside(self._pump(heart), *self._watches(heart))
         except NetworkError as error:
             with contextlib.suppress(_Reconnect):  # which is what happens anyway
                 await self._tell_disconnected(str(error))
@@ -150,9 +150,10 @@ class LegacyDriver:
             url = "" if self._setup is None else self._setup.url
             raise ConnectionLostError(url, f"the plugin wants a new one: {request}") from None
 
-    def _watches(self) -> Iterator[Coroutine[Any, Any, NoReturn]]:
+    def _watches(self, heart: Heart) -> Iterator[Coroutine[Any, Any, NoReturn]]:
         if self._stream.idle_limit is not None:
-            yield IdleWatch(self._stream).keep_looking(self._stream.idle_limit / _LOOKS)
+            every = self._stream.idle_limit / _LOOKS
+            yield IdleWatch(self._stream).keep_looking(every, busy=lambda: not heart.listening)
 
     async def _prepare(self) -> None:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
@@ -262,7 +263,7 @@ class LegacyDriver:
         try:
             # Older plugins answer an event with nothing at all.
             answer = _decode_answer(outcome.output) if outcome.output or not outcome.ok else _Answer()
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _Reply(_Answer(), reason or f"its answer is unusable: {error}", failed=True)
         if not outcome.ok or answer.success is False:
             return _Reply(answer, reason or self._host.redact(_as_reason(answer.error)), failed=True)

@@ -55,6 +55,7 @@ class Publisher:
         self.stopping = threading.Event()
         self.held: deque[Item] = deque()
         self.recent: deque[Item] = deque(maxlen=_REMEMBERED)
+        self.delivered = 0  # items passed on
         self._stream = stream
         self._lock = threading.RLock()  # keeps the gate still while an item passes
         self._gate = gate
@@ -86,6 +87,7 @@ class Publisher:
             ):
                 return CLOSING
             self.recent.append(item)
+            self.delivered += 1
             return None
 
     def open(self, skip: int = 0, repeats: Iterable[Item] = ()) -> None:

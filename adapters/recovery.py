@@ -27,7 +27,8 @@ from adapters.errors import (
     RestartsExhaustedError,
     StreamRejectedError,
 )
-from adapters.net.errors import ConnectFailedError
+from adapters.net.errors import BUSY, ConnectFailedError, StreamIdleError
+from adapters.net.pacing import LONGEST_WISH
 from detectors.errors import CompatError, NetworkError, PluginError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "Budget", "Recovery", "Rule", "Since", "rule_for"]
 
 _REASONS_KEPT = 50
-_QUIET = 10  # a connection on which nothing came counts as healthy after so many times ``Backoff.healthy_after``
+# A connection on which nothing came counts as healthy after so many times ``Backoff.healthy_after``: that is longer
+# than a half-open one goes unnoticed, and many a stream (of orders, of liquidations) is quiet by nature.
+_QUIET = 2
 
 
 class Since(enum.Enum):
@@ -77,10 +80,10 @@ class Rule:
 #: The first rule that fits decides. What none fits (the caller's faults: a denied address, a refused configuration) is
 #: never tried again.
 RULES: tuple[Rule, ...] = (
-    Rule("the server is busy", (ConnectFailedError,), Since.EVER, Budget.PATIENCE, frozenset({429, 503})),
+    Rule("the server is busy", (ConnectFailedError,), Since.EVER, Budget.PATIENCE, BUSY),
     Rule("no connection could be opened", (ConnectFailedError,), Since.CONNECTED, Budget.PATIENCE),
     Rule("the connection was lost, or brought nothing", (NetworkError,), Since.CONNECTED, Budget.PATIENCE),
-    Rule("another stream brought down the shared guest", (GuestStoppedError,), Since.EVER, Budget.ATTEMPTS),
+    Rule("another stream brought down the shared guest", (GuestStoppedError,), Since.EVER, Budget.PATIENCE),
     Rule("the stream was refused", (StreamRejectedError,), Since.DELIVERED, Budget.ATTEMPTS),
     Rule("the guest trapped or hung", (PluginTrapError, PluginTimeoutError), Since.DELIVERED, Budget.ATTEMPTS),
     Rule("the plugin failed otherwise", (PluginError,), Since.DELIVERED, Budget.ATTEMPTS),
@@ -141,7 +144,7 @@ class Recovery:
             OutageError: The network's failures have used up the patience, or would if the server had its way.
         """
         now = time.monotonic()
-        if self._was_healthy(stood):
+        if self._was_healthy(0.0 if isinstance(error, StreamIdleError) else stood):
             self._failures = self._defects = 0
             self._ailing_since = None
             self._reasons.clear()
@@ -149,7 +152,7 @@ class Recovery:
             self._ailing_since = now
         self._failures += 1
         self._reasons.append(str(error))
-        asked = error.retry_after if isinstance(error, ConnectFailedError) else None
+        asked = _wish(error)
         self._raise_if_spent(error, now - self._ailing_since + (asked or 0.0))
         self._stream.enter_state(StreamState.RECOVERING, str(error))
         wait = self._backoff.wait_after(self._failures)
@@ -179,3 +182,10 @@ class Recovery:
         if spent:
             kind = OutageError if patient else RestartsExhaustedError
             raise kind(self._plugin, str(self._stream.key), tuple(self._reasons), self._failures) from error
+
+
+def _wish(error: CompatError) -> float | None:
+    """Seconds for which a busy server wants to be left alone; ``None`` if it does not say."""
+    if not isinstance(error, ConnectFailedError) or error.status not in BUSY or error.retry_after is None:
+        return None
+    return min(error.retry_after, LONGEST_WISH)

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from detectors.errors import NetworkError, UsageError
 
-__all__ = ["ConnectFailedError", "ConnectionLostError", "NetworkDeniedError", "StreamIdleError", "without_query"]
+__all__ = [
+    "BUSY",
+    "ConnectFailedError",
+    "ConnectionLostError",
+    "NetworkDeniedError",
+    "StreamIdleError",
+    "without_query",
+]
+
+
+#: The HTTP statuses of a handshake by which a server says that it is there, and has no time: too many requests, and
+#: unavailable. Only with these is its ``Retry-After`` obeyed.
+BUSY = frozenset({429, 503})
 
 
 class ConnectFailedError(NetworkError):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.net.errors import ConnectFailedError, ConnectionLostError, without_query
+from adapters.net.errors import BUSY, ConnectFailedError, ConnectionLostError, without_query
 from adapters.net.http import http_words
 from adapters.net.pacing import PACER, Pacing
 from adapters.net.policy import NetworkPolicy, is_private
@@ -28,7 +28,6 @@ __all__ = ["Gateway", "GuardedSocket"]
 _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
 _PORTS = {"ws": 80, "wss": 443}
-_TOO_MANY = 429  # the HTTP status "Too Many Requests"
 _MAX_BODY = 16 * 2**20  # bytes
 _UNKNOWN_HOST = (
     "Check the host's name, and that this machine is online; --rewrite, or rewrite=, leads to another address"
@@ -90,20 +89,24 @@ class Gateway:
             socket = await self._open(url, target, headers, subprotocol)
         except BaseException as error:
             PACER.closed(host)
-            if isinstance(error, ConnectFailedError) and error.retry_after is not None:
+            if isinstance(error, ConnectFailedError) and error.status in BUSY and error.retry_after is not None:
                 PACER.shut(host, error.retry_after)
             raise
         return GuardedSocket(target, socket, self._redact, closed=lambda: PACER.closed(host))
 
     async def _wait_for_turn(self, target: str, host: str) -> None:
         """Wait for the next free moment; whoever would have to wait for the host's own wish is refused instead."""
-        wait = PACER.reserve(host, self._pacing)
-        if wait:
-            await asyncio.sleep(wait)
+        moment = PACER.reserve(host, self._pacing)
+        try:
+            if wait := PACER.wait_until(moment):
+                await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            PACER.give_back(host, moment)
+            raise
         shut = PACER.shut_for(host)
         if shut:
             problem = f"the server has asked to be left alone for another {shut:.0f} s"
-            raise ConnectFailedError(target, problem, status=_TOO_MANY, retry_after=shut)
+            raise ConnectFailedError(target, problem, status=min(BUSY), retry_after=shut)
 
     async def _open(self, url: str, target: str, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
         try:

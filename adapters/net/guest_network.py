@@ -93,6 +93,7 @@ class GuestNetwork:
         self._stopping = stopping
         self._undeliverable = undeliverable
         self._reconnected = reconnected
+        self.connecting = False  # whether the guest waits for a connection just now, or for its turn
         self._failed_connects = 0  # in a row
         self._draining = threading.Event()
         self._closed = False
@@ -118,7 +119,8 @@ class GuestNetwork:
         if self.alive >= _MAX_CONNECTIONS:
             msg = f"plugin {self._plugin!r} has {_MAX_CONNECTIONS} connections open, which is the limit"
             raise StreamUsageError(msg)
-        lost, opened_before = self.lost, self.opened
+        lost, opened_before, alone = self.lost, self.opened, not self.alive
+        self.connecting = True
         try:
             identifier = self._on_loop(self._open(url, headers, subprotocol))
         except CompatError as error:
@@ -128,8 +130,10 @@ class GuestNetwork:
             self._failed_connects += 1
             self._stopping.wait(min(_DEAD_PACE * 2 ** min(self._failed_connects - 1, 30), _LONGEST_PACE))
             raise
-        if lost is not None and opened_before:
-            self._reconnected(str(lost))
+        finally:
+            self.connecting = False
+        if opened_before and (lost is not None or alone):
+            self._reconnected(str(lost or "the plugin had closed the one before"))
         self.failures = self._failed_connects = 0
         self.dead_since = None
         return identifier
@@ -220,8 +224,8 @@ class GuestNetwork:
             try:
                 return future.result(_SLICE)
             except TimeoutError:
-                if future.done():
-                    raise
+                if future.done():  # it raised that itself, or came to its end this moment
+                    return future.result()
                 if self._stopping.is_set():
                     future.cancel()
                     raise GuestStoppedError(self._plugin, "a host function") from None

@@ -5,18 +5,22 @@ the last that should be stormed. Attempts to one host are spread over time, open
 that asks to be left alone (``Retry-After``) is left alone by all.
 
 The rate is kept by the generic cell rate algorithm: each attempt reserves the next free moment, up to ``burst`` of them
-ahead of time.
+ahead of time. Whoever gives up gives its moment back, and the next to come takes it.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Callable
 
 import attrs
 
-__all__ = ["PACER", "Pacer", "Pacing"]
+__all__ = ["LONGEST_WISH", "PACER", "Pacer", "Pacing"]
+
+#: Seconds for which a host is left alone at the most, whatever it asks: it may mean a date, and its clock may be wrong.
+LONGEST_WISH = 3_600.0
 
 _HOSTS_KEPT = 1_000
 
@@ -39,6 +43,7 @@ class Pacing:
 @attrs.define(eq=False)
 class _Host:
     next_free: float = 0.0  # when the next attempt is due, were there no burst
+    given_back: list[float] = attrs.field(factory=list)  # a heap of moments
     shut_until: float = 0.0  # by the host's own wish
     connections: int = 0
 
@@ -59,18 +64,30 @@ class Pacer:
         self._hosts: dict[str, _Host] = {}
 
     def reserve(self, host: str, pacing: Pacing) -> float:
-        """Take the next free moment for an attempt. Returns the seconds until then."""
+        """Take the next free moment for an attempt, by the clock; it may have passed."""
         with self._lock:
             now, known = self._clock(), self._host(host)
+            while known.given_back:
+                if (moment := heapq.heappop(known.given_back)) >= now:
+                    return moment
             due = max(known.next_free, now)
             known.next_free = due + 1 / pacing.rate
-            return max(due - (pacing.burst - 1) / pacing.rate - now, 0.0)
+            return due - (pacing.burst - 1) / pacing.rate
+
+    def give_back(self, host: str, moment: float) -> None:
+        """An attempt that had reserved a moment is not made after all."""
+        with self._lock:
+            heapq.heappush(self._host(host).given_back, moment)
+
+    def wait_until(self, moment: float) -> float:
+        """Seconds until then, 0 if it has passed."""
+        return max(moment - self._clock(), 0.0)
 
     def shut(self, host: str, seconds: float) -> None:
-        """The host asks to be left alone for so long."""
+        """The host asks to be left alone for so long; ``LONGEST_WISH`` at the most."""
         with self._lock:
             known = self._host(host)
-            known.shut_until = max(known.shut_until, self._clock() + seconds)
+            known.shut_until = max(known.shut_until, self._clock() + min(seconds, LONGEST_WISH))
 
     def shut_for(self, host: str) -> float:
         """Seconds for which the host still wants to be left alone; 0 if it does not."""

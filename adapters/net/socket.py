@@ -157,8 +157,10 @@ class _WebSocket:
             # The library's own timeout does not cover a full receive queue.
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._connection.close()
-        except TimeoutError:
+        except BaseException as error:  # cancelled, too: nobody else closes it
             self._connection.transport.abort()
+            if not isinstance(error, TimeoutError):
+                raise
 
     def _lost(self, error: ConnectionClosed) -> ConnectionLostError:
         ours = self._connection if isinstance(self._connection, KeptConnection) else None

@@ -134,10 +134,10 @@ def overlaps(draw: st.DrawFn, elements: SearchStrategy[int], *, distinct: bool) 
     return feed, shut_at, begun_at, come_to
 
 
-def after_handover(feed: list[int], shut_at: int, begun_at: int, come_to: int) -> tuple[bool, list[int]]:
+def after_handover(feed: list[int], shut_at: int, begun_at: int, come_to: int) -> tuple[Outcome, list[int]]:
     """Hand over at once, let the successor publish the rest, and tell what was said and delivered."""
 
-    async def scenario() -> tuple[bool, list[int]]:
+    async def scenario() -> tuple[Outcome, list[int]]:
         stream = AdapterStream(StreamKey("ohlcv", "example", "BTC-USDT"), lambda _: pytest.fail("never opened"))
         old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
         old.publish(*feed[:shut_at])
