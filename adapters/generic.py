@@ -87,13 +87,13 @@ class GenericDriver:
                 if not self._recovery.tolerates(error, connected=self._connected_once):
                     self._raise_first_failure(error)
                 wait = self._recovery.after(error, stood=self._stood)
-                self._tell_replaced(error)
+                self._tell_replaced(error, wait)
                 await asyncio.sleep(wait)
             else:
                 return
 
-    def _tell_replaced(self, error: CompatError) -> None:
-        self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
+    def _tell_replaced(self, error: CompatError, wait: float = 0.0) -> None:
+        self._stream.tell(EventKind.RESTART, f"the guest is replaced in {wait:.1f} s: {error}")
         self._recovery.tell_gap("the guest was replaced")
 
     def _raise_first_failure(self, error: CompatError) -> NoReturn:

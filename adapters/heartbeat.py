@@ -165,6 +165,7 @@ class Heart:
         self._socket = socket
         self._sending = asyncio.Lock()  # a connector's sockets need not bear two senders at once
         self._listening_since: float | None = None
+        self._taken_at = 0.0  # when the latest message came
 
     @property
     def problem(self) -> str:
@@ -180,6 +181,7 @@ class Heart:
             return await self._socket.receive()
         finally:
             self._listening_since = None
+            self._taken_at = time.monotonic()
 
     async def send(self, message: str) -> None:
         """Send a message. Raises ``ConnectionLostError``."""
@@ -241,9 +243,9 @@ class Heart:
                 return
 
     @property
-    def listening(self) -> bool:
-        """Whether somebody waits for a message."""
-        return self._listening_since is not None
+    def busy(self) -> float:
+        """Seconds for which the latest message has been dealt with; 0 while somebody waits for the next."""
+        return 0.0 if self._listening_since is not None else time.monotonic() - self._taken_at
 
     def _listened(self) -> float:
         """Seconds for which somebody has waited for a message in vain."""

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -211,6 +212,7 @@ class PluginHost:
 
         Raises:
             ConfigurationError: The plugin refused its configuration, or requires something that it is not given.
+            NetworkError: It refused its configuration because an HTTP request of its own had failed.
             PluginError: It trapped or hung while being configured.
         """
         info = await self.info()
@@ -248,10 +250,13 @@ class PluginHost:
 
         guest = self._guest(handlers_for(network, publish, log, hooks.lost, self.settings.clock), hooks, stopping)
         live = LiveGuest(guest, network, gateway)
+        begun = time.monotonic()
         try:
             await self._configure(guest)
         except PluginCallError as error:
             await live.aclose()
+            if (failed := network.request_failed_since(begun)) is not None:
+                raise failed from error
             reason = error.reason or "no reason given"
             remedy = "Check the configuration's names and values"
             raise ConfigurationError(self.name, f"{error.export}: {reason}", remedy=remedy) from error

@@ -114,15 +114,15 @@ class LegacyDriver:
                 if not self._recovery.tolerates(error, connected=self._connected_once):
                     raise
                 wait = self._recovery.after(error, stood=self._stood())
-                self._tell_broken(error)
+                self._tell_broken(error, wait)
             finally:
                 await self._disconnect()
             await asyncio.sleep(wait)
 
-    def _tell_broken(self, error: CompatError) -> None:
+    def _tell_broken(self, error: CompatError, wait: float) -> None:
         if isinstance(error, PluginError) and self._guest is not None and not self._guest.guest.usable:
             self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
-        self._stream.tell(EventKind.RECONNECT, f"connecting anew: {error}")
+        self._stream.tell(EventKind.RECONNECT, f"connecting anew in {wait:.1f} s: {error}")
         self._recovery.tell_gap("the connection was interrupted")
 
     def _stood(self) -> float:
@@ -153,7 +153,7 @@ class LegacyDriver:
     def _watches(self, heart: Heart) -> Iterator[Coroutine[Any, Any, NoReturn]]:
         if self._stream.idle_limit is not None:
             every = self._stream.idle_limit / _LOOKS
-            yield IdleWatch(self._stream).keep_looking(every, busy=lambda: not heart.listening)
+            yield IdleWatch(self._stream).keep_looking(every, busy=lambda: heart.busy > every)
 
     async def _prepare(self) -> None:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
@@ -162,16 +162,19 @@ class LegacyDriver:
         await self._host.limits.acquire(f"{key.type}Stream", None if self._connected_once else _LIMITS_TIMEOUT)
         self._guest = await self._host.shared(f"streams {self._place}")
         request = msgspec.json.encode(self._dialect.request(key, self._proposed_id))
+        network, begun = self._guest.network, time.monotonic()
         try:
             answer = decode_object(await self._guest.guest.call(export, request, timeout=_PREPARE_TIMEOUT))
-        except PluginCallError as error:
-            raise self._rejected(error.reason) from error
-        except ValueError as error:
-            raise PluginProtocolError(name, export, str(error)) from error
-        if answer.get("success") is False or answer.get("result") is False:
-            raise self._rejected(self._host.redact(str(answer.get("error") or "")))
-        try:
+            if answer.get("success") is False or answer.get("result") is False:
+                raise self._rejected(self._host.redact(str(answer.get("error") or "")))
             self._setup = self._dialect.setup(answer, self._proposed_id)
+        except PluginError as error:
+            # A plugin that cannot fetch a token passes on what the network did.
+            if (failed := network.request_failed_since(begun)) is not None:
+                raise failed from error
+            if isinstance(error, PluginCallError):
+                raise self._rejected(error.reason) from error
+            raise
         except ValueError as error:
             raise PluginProtocolError(name, export, str(error)) from error
 

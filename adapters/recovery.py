@@ -160,9 +160,9 @@ class Recovery:
         return wait if asked is None else asked + wait
 
     def tell_gap(self, why: str) -> None:
-        """Tell that items may be missing: once, however many attempts it takes to go on."""
+        """Tell that items may be missing: once, however many attempts it takes to go on, and not before the first."""
         place = self._stream.stats.received
-        if place != self._gap_told_before:
+        if place and place != self._gap_told_before:
             self._gap_told_before = place
             self._stream.tell(EventKind.GAP, f"items may be missing: {why}")
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket as _socket
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
@@ -21,6 +21,7 @@ from adapters.net.policy import NetworkPolicy, is_private
 from adapters.net.proxies import NEEDED, proxy_for
 from adapters.net.socket import Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
+from adapters.secrets import Redactor
 from detectors.errors import CompatError
 
 __all__ = ["Gateway", "GuardedSocket"]
@@ -85,14 +86,15 @@ class Gateway:
         if not PACER.open(host, self._pacing):
             problem = f"{self._pacing.connections} connections to this host are open, which is the limit"
             raise ConnectFailedError(target, problem, remedy="Close some, or raise it: Pacing(connections=...)")
+        redact = self._redactor(target, headers)
         try:
-            socket = await self._open(url, target, headers, subprotocol)
+            socket = await self._open(url, target, headers, subprotocol, redact)
         except BaseException as error:
             PACER.closed(host)
             if isinstance(error, ConnectFailedError) and error.status in BUSY and error.retry_after is not None:
                 PACER.shut(host, error.retry_after)
             raise
-        return GuardedSocket(target, socket, self._redact, closed=lambda: PACER.closed(host))
+        return GuardedSocket(target, socket, redact, closed=lambda: PACER.closed(host))
 
     async def _wait_for_turn(self, target: str, host: str) -> None:
         """Wait for the next free moment; whoever would have to wait for the host's own wish is refused instead."""
@@ -108,12 +110,24 @@ class Gateway:
             problem = f"the server has asked to be left alone for another {shut:.0f} s"
             raise ConnectFailedError(target, problem, status=min(BUSY), retry_after=shut)
 
-    async def _open(self, url: str, target: str, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+    def _redactor(self, target: str, headers: Mapping[str, str]) -> Callable[[str], str]:
+        """Takes out of a text what the other end was sent to know us by, which it may repeat."""
+        sent = Redactor({"headers": dict(headers), "query": [value for _, value in parse_qsl(urlsplit(target).query)]})
+        return lambda text: self._redact(sent(text))
+
+    async def _open(
+        self,
+        url: str,
+        target: str,
+        headers: Mapping[str, str],
+        subprotocol: str | None,
+        redact: Callable[[str], str],
+    ) -> Socket:
         try:
             return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
             remedy = self._unused_rewrites(url, target) or error.remedy or _plain(target)
-            raise self._failed(target, error, remedy) from None
+            raise _failed(target, error, remedy, redact) from None
         except CompatError:
             raise
         except Exception as error:
@@ -135,7 +149,7 @@ class Gateway:
         except (httpx.LocalProtocolError, ValueError, TypeError):  # their texts show what may be a secret
             raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from None
         except ConnectFailedError as error:
-            raise self._failed(target, error, error.remedy) from None
+            raise _failed(target, error, error.remedy, self._redact) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             problem, remedy = http_words(error)
             raise ConnectFailedError(target, self._redact(problem), remedy=remedy) from None
@@ -143,16 +157,6 @@ class Gateway:
         for name, value in response.headers.multi_items():
             values.setdefault(name.title(), []).append(value)
         return HttpReply(response.status_code, values, content)
-
-    def _failed(self, target: str, error: ConnectFailedError, remedy: str) -> ConnectFailedError:
-        """The same error of the address that was really tried, without secrets."""
-        return ConnectFailedError(
-            target,
-            self._redact(error.problem),
-            remedy=remedy,
-            status=error.status,
-            retry_after=error.retry_after,
-        )
 
     def _client(self, target: str) -> httpx.AsyncClient:
         if self._http is None:
@@ -198,6 +202,13 @@ class Gateway:
         """Close the HTTP client."""
         if self._http is not None:
             await self._http.aclose()
+
+
+def _failed(target: str, error: ConnectFailedError, remedy: str, redact: Callable[[str], str]) -> ConnectFailedError:
+    """The same error of the address that was really tried, without secrets."""
+    return ConnectFailedError(
+        target, redact(error.problem), remedy=remedy, status=error.status, retry_after=error.retry_after
+    )
 
 
 def _host(target: str) -> str:

@@ -24,7 +24,7 @@ from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import Gateway
 from adapters.net.socket import Socket
 from adapters.runtime.hostcalls import HttpReply
-from detectors.errors import CompatError
+from detectors.errors import CompatError, NetworkError
 
 __all__ = ["GuestNetwork"]
 
@@ -95,6 +95,7 @@ class GuestNetwork:
         self._reconnected = reconnected
         self.connecting = False  # whether the guest waits for a connection just now, or for its turn
         self._failed_connects = 0  # in a row
+        self._failed_request: tuple[float, NetworkError] | None = None
         self._draining = threading.Event()
         self._closed = False
         self._connections: dict[str, _Connection] = {}
@@ -195,7 +196,16 @@ class GuestNetwork:
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request. See ``hostcalls.Network``."""
-        return self._on_loop(self._gateway.request(method, url, headers, body))
+        try:
+            return self._on_loop(self._gateway.request(method, url, headers, body))
+        except NetworkError as error:
+            self._failed_request = (time.monotonic(), error)
+            raise
+
+    def request_failed_since(self, moment: float) -> NetworkError | None:
+        """The latest HTTP request of the guest that the network has let fail since then (monotonic seconds)."""
+        failed = self._failed_request
+        return failed[1] if failed is not None and failed[0] >= moment else None
 
     def _forget_ended(self) -> None:
         """Drop the oldest connections that have ended: a guest that never closes them would keep them for ever."""

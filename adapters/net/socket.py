@@ -22,6 +22,7 @@ from adapters.net.proxies import by_way_of, proxy_for
 
 __all__ = ["Connector", "PingingSocket", "Socket", "WebSocketConnector"]
 
+_SEND_TIMEOUT = 20.0  # seconds for one message to be written, which waits if the other end does not read
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; after that the transport is aborted
 _MAX_MESSAGE = 16 * 2**20  # bytes
 
@@ -142,9 +143,14 @@ class _WebSocket:
 
     async def send(self, message: str) -> None:
         try:
-            await self._connection.send(message)
+            async with asyncio.timeout(_SEND_TIMEOUT):
+                await self._connection.send(message)
         except ConnectionClosed as error:
             raise self._lost(error) from None
+        except TimeoutError:
+            # Nobody else would notice: while nothing can be written, nothing is read, and silence does not count.
+            self._connection.transport.abort()
+            raise ConnectionLostError(self._url, f"the other end has read nothing for {_SEND_TIMEOUT:g} s") from None
 
     async def ping(self) -> None:
         try:

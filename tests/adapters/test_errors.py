@@ -219,7 +219,7 @@ def test_every_error_of_the_branch_has_an_example() -> None:
         if issubclass(kind, CompatError) and kind.__module__ == room.__name__
     }
     assert {type(error) for error, *_ in EXAMPLES} == declared
-    assert {kind.__name__ for kind in declared} | {"without_query"} == {*errors.__all__, *net_errors.__all__}
+    assert {kind.__name__ for kind in declared} | {"BUSY", "without_query"} == {*errors.__all__, *net_errors.__all__}
 
 
 @pytest.mark.parametrize(

@@ -209,8 +209,8 @@ async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told
         restart, gap = await event_of(stream, EventKind.RESTART), await event_of(stream, EventKind.GAP)
     *old, first = seen
     assert old == [f"0/{number:06d}" for number in range(len(old))]
-    assert first == "1/000000"
-    assert len(old) > 100
+    assert first.startswith("1/")  # without as many as the predecessor delivered meanwhile: most likely the same
+    assert gap.sequence == len(old) > 100
     assert "budget" in restart.message
     assert "may be missing" in gap.message
 

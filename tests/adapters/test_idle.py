@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from adapters.idle import IdleWatch
-from compat import EventKind, StreamIdleError, UsageError
+from compat import EventKind, NetworkPolicy, StreamIdleError, UsageError
 from tests.support.echo import messages, open_echo, open_module
-from tests.support.legacy import KEY, legacy
+from tests.support.legacy import KEY, legacy, on
 from tests.support.sockets import Connector
 from tests.support.waiting import drain, event_of
 
@@ -66,6 +67,32 @@ async def test_a_limit_that_no_stream_can_keep_is_refused() -> None:
         for limit in (0, -1, float("nan")):
             with pytest.raises(UsageError, match="idle_limit must be more than 0"):
                 plugin.stream(KEY, idle_limit=limit)
+
+
+async def test_a_message_that_keeps_the_guest_busy_does_not_make_its_stream_stale_nor_another() -> None:
+    wasm = legacy(
+        "callback", on("slow", calls=[("http_request", {"url": "https://api.simex.example/", "method": "GET"})])
+    )
+    slow: dict[str, Any] = {
+        "policy": NetworkPolicy(also="https://api.simex.example/*", allow_private=True),
+        "http": lambda: httpx.AsyncClient(transport=httpx.MockTransport(_after_a_while)),
+        "guests": 1,
+        "idle_limit": LIMIT,
+    }
+    connector = Connector(lambda number: ["slow", "data"] if number == 0 else ["data"])
+    async with (
+        open_module(wasm, connector, **slow) as plugin,
+        plugin.stream(KEY) as one,
+        plugin.stream(KEY) as other,
+    ):
+        await drain(one, 1)
+        await drain(other, 1)
+        assert one.stats.reconnects == other.stats.reconnects == 0
+
+
+async def _after_a_while(_: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(4 * LIMIT)
+    return httpx.Response(200)
 
 
 async def test_a_slow_consumer_does_not_make_a_stream_stale(make_stream: MakeStream) -> None:

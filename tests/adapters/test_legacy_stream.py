@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from adapters import legacy_stream
@@ -18,6 +19,7 @@ from compat import (
     Crossing,
     Direction,
     EventKind,
+    NetworkPolicy,
     OutageError,
     PluginProtocolError,
     PluginTimeoutError,
@@ -566,6 +568,36 @@ async def test_a_slow_consumer_makes_the_socket_wait() -> None:
         assert taken <= 12
         await drain(stream, 500)
         assert stream.stats.delivered == 500
+
+
+@pytest.mark.parametrize("asked_for", ["the set-up", "the configuration"])
+async def test_a_plugin_that_passes_on_what_the_network_did_is_not_at_fault(asked_for: str) -> None:
+    def unreachable(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route to host")
+
+    token = ("http_request", {"url": "https://api.simex.example/token", "method": "GET"})
+    failing = Answer({"success": False, "error": "no token"}, calls=[token], code=1)
+    chosen: dict[str, Any] = {
+        "policy": NetworkPolicy(also="https://api.simex.example/*"),
+        "http": lambda: httpx.AsyncClient(transport=httpx.MockTransport(unreachable)),
+    }
+    if asked_for == "the set-up":
+        wasm = legacy(prepare=failing)
+    else:
+        wasm, chosen["config"] = legacy(set_credentials=failing), {"api_key": "k"}
+    async with open_module(wasm, **chosen) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(ConnectFailedError, match=r"could not connect to https://api\.simex\.example/token"):
+            await drain(stream, 1)
+
+
+@pytest.mark.parametrize("answer", [b'{"action":"\xff"}', b'{"data":' + b"[" * 100_000])
+async def test_an_answer_that_cannot_be_read_is_told_and_the_stream_goes_on(answer: bytes) -> None:
+    wasm = legacy("callback", on("odd", answer))
+    connector = Connector(lambda _: ["odd", "data"])
+    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 1)
+    (event,) = await told(stream, EventKind.PLUGIN_ERROR)
+    assert "its answer is unusable" in event.message
 
 
 # Rate limits

@@ -135,6 +135,19 @@ async def test_a_server_that_asks_for_more_patience_than_there_is_ends_the_strea
         made.after(ConnectFailedError(URL, "busy", status=503, retry_after=101))
 
 
+async def test_a_wish_is_granted_for_an_hour_at_the_most_and_only_to_a_busy_server(make_stream: MakeStream) -> None:
+    made = recovery(await make_stream())
+    assert 3_600 <= made.after(ConnectFailedError(URL, "busy", status=503, retry_after=31_536_000)) <= 3_600.01
+    assert made.after(ConnectFailedError(URL, "no", status=401, retry_after=60)) <= 0.01
+
+
+async def test_a_stream_that_is_stale_is_not_healthy_because_its_connection_stood(make_stream: MakeStream) -> None:
+    made = recovery(await make_stream(), attempts=1)
+    made.after(StreamIdleError(str(KEY), 100), stood=100)
+    with pytest.raises(OutageError):
+        made.after(StreamIdleError(str(KEY), 100), stood=100)
+
+
 async def test_items_are_healthy_only_if_they_came_for_long_enough(make_stream: MakeStream) -> None:
     stream = await make_stream()
     made = recovery(stream, attempts=1, healthy_after=0.05)
@@ -162,9 +175,9 @@ async def test_after_healthy_items_waits_and_budgets_begin_anew(make_stream: Mak
 async def test_a_quiet_connection_that_stood_for_long_was_healthy(make_stream: MakeStream) -> None:
     made = recovery(await make_stream(), attempts=1)
     for _ in range(5):
-        made.after(LOST, stood=300)
+        made.after(LOST, stood=60)
     with pytest.raises(OutageError):
-        made.after(LOST, stood=299)
+        made.after(LOST, stood=59)
 
 
 async def test_one_gap_is_told_however_many_attempts_it_takes(make_stream: MakeStream) -> None:

@@ -291,7 +291,7 @@ async def test_a_slow_consumer_makes_the_plugin_wait_and_loses_nothing(flavour: 
 
 
 async def test_a_consumer_that_leaves_early_leaves_nothing_behind(
-    open_: Open, caplog: pytest.LogCaptureFixture
+    open_: Open, fixture: PluginFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     exchange = Exchange(rate=math.inf)
     async with exchange:
@@ -304,7 +304,10 @@ async def test_a_consumer_that_leaves_early_leaves_nothing_behind(
             assert time.monotonic() - begun < 2
             await until(lambda: exchange.connections == 0, "the socket is closed", within=2)
         await until(lambda: not guest_threads(), "the guests end", within=2)
-    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    if fixture.id == "generic-sleeping":  # it sleeps between two attempts to connect, and may just have begun to
+        warnings = [text for text in warnings if "lingers until it wakes" not in text]
+    assert warnings == []
     gc.collect()  # a socket that was forgotten warns now, and warnings are errors
 
 

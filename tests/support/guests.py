@@ -26,7 +26,7 @@ class Answer:
     """What an export does when ``when`` stands in its input.
 
     Attributes:
-        output: Its output; a text as it is, everything else as JSON. ``None``: no output at all.
+        output: Its output; a text or bytes as they are, everything else as JSON. ``None``: no output at all.
         when: What has to stand in the input; empty: always.
         calls: Host functions called first, in this order, with these requests.
         code: The return code.
@@ -126,7 +126,7 @@ class _Texts:
 
     def place(self, value: object) -> str:
         """Put a text there; returns its address and size, as operands."""
-        text = _text(value).encode()
+        text = value if isinstance(value, bytes) else _text(value).encode()
         at = 16 + len(self._data)
         self._data += text
         assert len(self._data) < 0xF0000

@@ -386,6 +386,14 @@ async def test_a_new_connection_is_a_new_beginning() -> None:
         assert bench.reconnected == ["the connection to wss://api.example/x was lost: it broke off"]
 
 
+async def test_a_guest_that_closes_its_connection_and_opens_another_has_reconnected_too() -> None:
+    async with scripted(ScriptedSocket(), ScriptedSocket()) as (bench, _):
+        await bench.do(bench.network.close, await bench.connect())
+        assert bench.reconnected == []
+        await bench.connect()
+        assert bench.reconnected == ["the plugin had closed the one before"]
+
+
 async def test_the_first_connection_and_one_besides_another_are_no_reconnection() -> None:
     async with scripted() as (bench, connector):
         with pytest.raises(ConnectFailedError):

@@ -7,7 +7,9 @@ import time
 
 import attrs
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
+from adapters.net import socket as socket_module
 from adapters.net.errors import ConnectFailedError, ConnectionLostError
 from detectors.errors import NetworkError
 from tests.support.doors import HASTY, QUICK, SECRET, door, enter
@@ -168,3 +170,42 @@ async def test_a_refusal_by_an_injected_connector_keeps_its_status_and_how_long_
     found = caught.value
     assert (found.problem, found.remedy, found.status, found.retry_after) == ("no ***", "Wait", 429, 0.5)
     assert found.url == "ws://a.example:1/x"
+
+
+async def test_what_a_server_repeats_of_what_it_was_sent_is_not_shown() -> None:
+    async def refuse(connection: ServerConnection) -> None:
+        request = connection.request
+        assert request is not None
+        await connection.close(4401, f"{request.headers['X-Key']} for {request.path} is no good")
+
+    async with serve(refuse, "127.0.0.1", 0) as server, door() as through:
+        port = next(iter(server.sockets)).getsockname()[1]
+        headers = {"X-Key": "k3y-of-mine"}
+        socket = await through.connect(f"ws://127.0.0.1:{port}/x?listenKey=l1sten", headers=headers, subprotocol=None)
+        with pytest.raises(ConnectionLostError) as caught:
+            await socket.receive()
+        assert "'*** for /x?listenKey=*** is no good'" in caught.value.problem
+        await socket.close()
+
+
+async def test_a_peer_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_module, "_SEND_TIMEOUT", 0.3)
+    async with Rogue("floods") as peer, door() as through:
+        socket = await enter(through, peer.ws_url)
+
+        async def send_for_ever() -> None:
+            while True:
+                await socket.send("x" * 100_000)
+
+        with pytest.raises(ConnectionLostError, match=r"has read nothing for 0\.3 s"):
+            await asyncio.wait_for(send_for_ever(), 10)
+        await socket.close()
+
+
+async def test_closing_that_is_interrupted_leaves_nothing_open() -> None:
+    async with Rogue("stays silent") as peer, door() as through:
+        socket = await enter(through, peer.ws_url)
+        closing = asyncio.create_task(socket.close())
+        await asyncio.sleep(0.05)
+        closing.cancel()
+        await asyncio.wait([closing])
