@@ -337,7 +337,8 @@ class StreamAdapter(Protocol):
             UnknownCommandError: The plugin has no way to take this command; it was not asked.
             RequestFailedError: The plugin, or the exchange behind it, refused; its reason is in the error.
             RateLimitError: The plugin's rate limits ask for a longer wait than ``timeout``.
-            StreamUsageError: The command opens a stream, or its params cannot be written as JSON.
+            StreamUsageError: The command opens a stream, its params cannot be written as JSON, or an argument is not
+                what it has to be.
             ConfigurationError: The plugin requires a configuration that it is not given, or refused it.
             PluginProtocolError: The answer is not what the interface asks for.
             PluginTrapError: The guest trapped.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
+from adapters.arguments import MAPPING, TEXT, Rule, at_least
 from adapters.contract import Reply
 from adapters.errors import (
     PluginCallError,
@@ -41,6 +42,12 @@ EXPORTS: dict[str, str] = {
     "getMarkets": "list_markets",
     "getTimeframes": "get_timeframes",
     "getOHLCV": "get_ohlcv",
+}
+
+_ARGUMENTS: dict[str, Rule] = {
+    "name": TEXT,
+    "params": MAPPING.or_none(),
+    "timeout": at_least(0, "seconds", endless=True),
 }
 
 _BUSY = "Other calls to the plugin came first; give it a longer timeout"
@@ -181,6 +188,8 @@ class Requests:
 
     async def request(self, name: str, params: Mapping[str, Any] | None, *, timeout: float, fresh: bool) -> Reply:
         """Ask the plugin; see ``contract.StreamAdapter.request``."""
+        for (argument, rule), value in zip(_ARGUMENTS.items(), (name, params, timeout), strict=True):
+            rule.check(value, "request", argument, of=f"plugin {self._host.name!r}", error=StreamUsageError)
         way = route(self._host.name, name, self._host.exports())
         question = self._question(name, params or {})
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from adapters.arguments import FUNCTION, MAPPING, TRUTH, at_least, more_than_0, offering, one_of_type, whole
 from adapters.buckets import TokenBuckets
 from adapters.contract import MessageEncoding
 from adapters.net.http import http_client
@@ -18,12 +19,11 @@ from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
 from adapters.net.tls import Tls
 from adapters.observe import Observer
-from detectors.errors import UsageError
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["TOKEN_BUCKETS", "AdapterSettings", "Backoff"]
+__all__ = ["IDLE_LIMIT", "TOKEN_BUCKETS", "AdapterSettings", "Backoff"]
 
 
 @attrs.frozen
@@ -36,15 +36,18 @@ class Backoff:
         attempts: How often a stream may fail by the plugin's fault, or before its first item by anybody's, until it
             fails for good.
         patience: Seconds for which a stream that has delivered puts up with the network's faults until it fails for
-            good.
+            good; ``math.inf``: for ever.
         healthy_after: Seconds over which items must have come until waits and budgets begin anew.
+
+    Raises:
+        UsageError: One of them is no such number. 0 is one for each: no wait, no second attempt, at once.
     """
 
-    first: float = 0.5
-    highest: float = 30.0
-    attempts: int = 8
-    patience: float = 86_400.0
-    healthy_after: float = 30.0
+    first: float = attrs.field(default=0.5, validator=at_least(0, "seconds"))
+    highest: float = attrs.field(default=30.0, validator=at_least(0, "seconds"))
+    attempts: int = attrs.field(default=8, validator=whole(0))
+    patience: float = attrs.field(default=86_400.0, validator=at_least(0, "seconds", endless=True))
+    healthy_after: float = attrs.field(default=30.0, validator=at_least(0, "seconds", endless=True))
 
     def wait_after(self, failures: int) -> float:
         """Seconds to wait after ``failures`` failures since the stream was healthy (from 1)."""
@@ -55,11 +58,8 @@ class Backoff:
 #: Those of this process, so that the same plugin opened twice does not ask its exchange twice as often as it may.
 TOKEN_BUCKETS = TokenBuckets()
 
-
-def _positive(_: object, field: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        msg = f"{field.name} must be more than 0, not {value!r}"
-        raise UsageError(msg, remedy=f"Correct AdapterSettings({field.name}=...)")
+#: What an idle limit has to be, wherever it is given.
+IDLE_LIMIT = more_than_0("seconds").or_none()
 
 
 @attrs.frozen
@@ -92,25 +92,31 @@ class AdapterSettings:
             of a host function from there crashes the process: only for modules that are trusted.
         token_buckets: Where the tokens of plugins' rate limits are; by default those of the process, which all plugins
             share that say they are the same one.
+
+    Raises:
+        UsageError: One of them makes no sense. Of what is injected, only that it can be called, or has its method, is
+            looked at.
     """
 
-    config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    policy: NetworkPolicy = attrs.field(factory=NetworkPolicy)
-    tls: Tls | None = None
-    connector: Connector = attrs.field(factory=WebSocketConnector)
-    pacing: Pacing = attrs.field(factory=Pacing)
-    http: Callable[[], httpx.AsyncClient] | None = None
-    observer: Observer | None = None
-    clock: Callable[[], int] = time.time_ns
-    logger: logging.Logger | None = None
-    buffer: int = 4_096
-    idle_limit: float | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
-    guests: int = attrs.field(default=4, validator=_positive)
-    memory_budget: int = 64 * 2**20
-    backoff: Backoff = Backoff()
-    message_encoding: MessageEncoding | None = None
-    allow_start_section: bool = False
-    token_buckets: TokenBuckets = TOKEN_BUCKETS
+    config: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=MAPPING)
+    policy: NetworkPolicy = attrs.field(factory=NetworkPolicy, validator=one_of_type(NetworkPolicy))
+    tls: Tls | None = attrs.field(default=None, validator=one_of_type(Tls).or_none())
+    connector: Connector = attrs.field(factory=WebSocketConnector, validator=offering("connect"))
+    pacing: Pacing = attrs.field(factory=Pacing, validator=one_of_type(Pacing))
+    http: Callable[[], httpx.AsyncClient] | None = attrs.field(default=None, validator=FUNCTION.or_none())
+    observer: Observer | None = attrs.field(default=None, validator=FUNCTION.or_none())
+    clock: Callable[[], int] = attrs.field(default=time.time_ns, validator=FUNCTION)
+    logger: logging.Logger | None = attrs.field(default=None, validator=offering("log").or_none())
+    buffer: int = attrs.field(default=4_096, validator=whole(1, "items"))
+    idle_limit: float | None = attrs.field(default=None, validator=IDLE_LIMIT)
+    guests: int = attrs.field(default=4, validator=whole(1))
+    memory_budget: int = attrs.field(default=64 * 2**20, validator=whole(1, "bytes"))
+    backoff: Backoff = attrs.field(default=Backoff(), validator=one_of_type(Backoff))
+    message_encoding: MessageEncoding | None = attrs.field(
+        default=None, validator=one_of_type(MessageEncoding).or_none()
+    )
+    allow_start_section: bool = attrs.field(default=False, validator=TRUTH)
+    token_buckets: TokenBuckets = attrs.field(default=TOKEN_BUCKETS, validator=one_of_type(TokenBuckets))
 
     def websockets(self) -> Connector:
         """What opens WebSockets: the connector, under ``tls`` where that is for it to use."""

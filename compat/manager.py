@@ -21,7 +21,7 @@ from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings
 from compat.errors import SourceTakenError, UnknownSourceError
 from compat.overflow import Overflow
-from compat.plugin import Plugin, Source, open_plugin
+from compat.plugin import KEY, Plugin, Source, open_plugin
 from compat.status import ManagerStatus, StreamStatus
 from compat.subscription import Subscription
 from detectors.rules import PluginKind
@@ -76,7 +76,7 @@ class StreamManager:
 
         Raises:
             SourceTakenError: Another plugin is registered under this name.
-            OSError, DetectionError, UnsupportedPluginError: As ``open_plugin``.
+            OSError, DetectionError, UnsupportedPluginError, UsageError: As ``open_plugin``.
         """
         self._require_open()
         if source in self._plugins:
@@ -129,10 +129,13 @@ class StreamManager:
 
         Raises:
             KeyFormatError: ``key`` is a text and not the form of a key.
-            StreamUsageError: The buffer is empty, there is no such policy, or the manager has been closed.
+            StreamUsageError: The buffer is no whole number from 1 on, there is no such policy, or the manager has been
+                closed.
+            UsageError: ``key`` is no key at all.
             UnknownSourceError: No plugin is registered under the key's source.
         """
         self._require_open()
+        KEY.check(key, "subscribe", "key")
         key = StreamKey.parse(key) if isinstance(key, str) else key
         self._find(key.source)
         return Subscription(key, buffer, overflow, self._join, self._leave)

@@ -14,16 +14,17 @@ from typing import Any, Self
 
 import attrs
 
+from adapters.arguments import MAPPING, TEXT, TRUTH, Rule, at_least, one_of_type
 from adapters.contract import PluginInfo, Reply, Stream, StreamAdapter, StreamKey, StreamState
 from adapters.errors import StreamUsageError
 from adapters.net.policy import NetworkPolicy
 from adapters.registry import make_adapter
-from adapters.settings import AdapterSettings
+from adapters.settings import IDLE_LIMIT, AdapterSettings
 from compat.status import PluginStatus, StreamStatus
 from detectors.report import ModuleReport, inspect
 from detectors.rules import PluginKind
 
-__all__ = ["Plugin", "Source", "open_plugin"]
+__all__ = ["KEY", "Plugin", "Source", "open_plugin"]
 
 # A library says nothing unless it is asked: whoever wants to hear the loggers below "compat" configures logging.
 logging.getLogger("compat").addHandler(logging.NullHandler())
@@ -31,6 +32,22 @@ logging.getLogger("compat").addHandler(logging.NullHandler())
 _ENDED = (StreamState.STOPPED, StreamState.FAILED)
 
 Source = str | os.PathLike[str] | bytes
+
+#: What a stream is asked for by, wherever that is done.
+KEY = one_of_type(StreamKey, str, words="a StreamKey, or its text")
+
+_TIMEOUT = at_least(0, "seconds", endless=True)
+
+#: What the arguments of ``open_plugin`` have to be. A rewrite's prefixes are looked at by the policy.
+_ARGUMENTS: dict[str, Rule] = {
+    "source": one_of_type(str, os.PathLike, bytes, words="a path, or a module's bytes"),
+    "config": MAPPING.or_none(),
+    "kind": one_of_type(str, PluginKind, words="the name of a kind").or_none(),
+    "name": TEXT.or_none(),
+    "rewrite": MAPPING.or_none(),
+    "allow_private": TRUTH,
+    "settings": one_of_type(AdapterSettings).or_none(),
+}
 
 
 class Plugin:
@@ -80,8 +97,11 @@ class Plugin:
         Raises:
             KeyFormatError: ``key`` is a text and not the form of a key.
             StreamUsageError: The plugin has been closed.
+            UsageError: ``key`` is no key at all, or the limit no number of seconds above 0.
         """
         self._require_open()
+        KEY.check(key, "stream", "key", of=f"plugin {self.name!r}")
+        IDLE_LIMIT.check(idle_limit, "stream", "idle_limit", of=f"plugin {self.name!r}")
         key = StreamKey.parse(key) if isinstance(key, str) else key
         stream = self._adapter.stream(key, idle_limit=idle_limit)
         self._streams = [known for known in self._streams if known.state not in _ENDED]
@@ -97,7 +117,7 @@ class Plugin:
         one is asked for.
 
         Raises:
-            StreamUsageError: The plugin has been closed, or the command opens a stream.
+            StreamUsageError: The plugin has been closed, the command opens a stream, or an argument makes no sense.
             CompatError: See ``StreamAdapter.request``.
         """
         self._require_open()
@@ -108,9 +128,12 @@ class Plugin:
 
         Raises:
             StreamUsageError: The plugin has been closed.
+            UsageError: ``export`` is no text, or ``timeout`` no number of seconds.
             CompatError: See ``StreamAdapter.call``.
         """
         self._require_open()
+        TEXT.check(export, "call", "export", of=f"plugin {self.name!r}")
+        _TIMEOUT.check(timeout, "call", "timeout", of=f"plugin {self.name!r}")
         return await self._adapter.call(export, data.encode() if isinstance(data, str) else data, timeout=timeout)
 
     def _require_open(self) -> None:
@@ -159,7 +182,11 @@ def open_plugin(
         OSError: The path cannot be read.
         DetectionError: The module cannot run; the error carries every finding.
         UnsupportedPluginError: It is no plugin of a known kind, or not of the chosen one.
+        UsageError: An argument is not what it has to be.
     """
+    given = (source, config, kind, name, rewrite, allow_private, settings)
+    for (argument, rule), value in zip(_ARGUMENTS.items(), given, strict=True):
+        rule.check(value, "open_plugin", argument)
     settings = settings or AdapterSettings()
     policy: NetworkPolicy = settings.policy
     if rewrite:

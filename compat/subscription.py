@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
+from adapters.arguments import whole
 from adapters.contract import Stream, StreamData, StreamEvent, StreamKey
 from adapters.errors import StreamUsageError
 from adapters.mailbox import Mailbox
@@ -18,6 +19,8 @@ from compat.overflow import LINES, Overflow
 from compat.status import SubscriptionStats
 
 __all__ = ["Subscription"]
+
+_BUFFER = whole(1, "items")
 
 
 class Subscription:
@@ -35,9 +38,7 @@ class Subscription:
         join: Callable[[Subscription], Awaitable[Stream]],
         leave: Callable[[Subscription], Awaitable[None]],
     ) -> None:
-        if buffer < 1:
-            msg = f"a subscription's buffer must hold at least one item, not {buffer}"
-            raise StreamUsageError(msg)
+        _BUFFER.check(buffer, "subscribe", "buffer", of=f"the subscription to {key}", error=StreamUsageError)
         if overflow not in tuple(Overflow):
             msg = f"{overflow!r} is no overflow policy of a subscription"
             raise StreamUsageError(msg, remedy=f"Choose one of {', '.join(Overflow)}")

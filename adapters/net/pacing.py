@@ -17,6 +17,8 @@ from collections.abc import Callable
 
 import attrs
 
+from adapters.arguments import more_than_0, whole
+
 __all__ = ["LONGEST_WISH", "PACER", "Pacer", "Pacing"]
 
 #: Seconds for which a host is left alone at the most, whatever it asks: it may mean a date, and its clock may be wrong.
@@ -30,14 +32,17 @@ class Pacing:
     """The limits for each host and port.
 
     Attributes:
-        rate: Attempts to connect a second, in the long run.
+        rate: Attempts to connect a second, in the long run; ``math.inf``: as many as there are.
         burst: Attempts that may begin at once after a quiet time.
         connections: Connections that may be open.
+
+    Raises:
+        UsageError: One of them is no number above 0, or none that is whole where it has to be.
     """
 
-    rate: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
-    burst: int = attrs.field(default=50, validator=attrs.validators.ge(1))
-    connections: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    rate: float = attrs.field(default=20.0, validator=more_than_0(endless=True))
+    burst: int = attrs.field(default=50, validator=whole(1))
+    connections: int = attrs.field(default=1_000, validator=whole(1))
 
 
 @attrs.define(eq=False)

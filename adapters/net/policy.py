@@ -11,10 +11,13 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import re
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from adapters.arguments import TRUTH, Rule
 from adapters.net.errors import NetworkDeniedError, without_query
 from detectors.errors import UsageError
 
@@ -31,8 +34,19 @@ _FAMILIES = {
 }
 
 
-def _tuple(values: object) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(values)  # type: ignore[arg-type]
+def _tuple(values: Any) -> Any:
+    return (values,) if isinstance(values, str) else tuple(values) if isinstance(values, Iterable) else values
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, str) for value in values)
+
+
+_PATTERNS = Rule("a pattern or several", _are_texts)
+_PAIRS = Rule(
+    "pairs of URL prefixes",
+    lambda pairs: isinstance(pairs, tuple) and all(_are_texts(pair) and len(pair) == 2 for pair in pairs),
+)
 
 
 @attrs.frozen
@@ -50,14 +64,15 @@ class NetworkPolicy:
             no names themselves. What is written out as an address, and ``localhost``, is judged here as ever.
 
     Raises:
-        UsageError: A rewrite is no pair of URL prefixes, or its two cannot stand for each other.
+        UsageError: A rewrite is no pair of URL prefixes, or its two cannot stand for each other; another decision is
+            not what it has to be.
     """
 
-    only: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
-    also: tuple[str, ...] = attrs.field(default=(), converter=_tuple)
-    allow_private: bool = False
-    rewrites: tuple[tuple[str, str], ...] = ()
-    trust_proxy: bool = False
+    only: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_PATTERNS)
+    also: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_PATTERNS)
+    allow_private: bool = attrs.field(default=False, validator=TRUTH)
+    rewrites: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_PAIRS)
+    trust_proxy: bool = attrs.field(default=False, validator=TRUTH)
 
     def __attrs_post_init__(self) -> None:
         for prefix in (prefix for pair in self.rewrites for prefix in pair):

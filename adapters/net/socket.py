@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from adapters.arguments import FUNCTION, more_than_0, one_of_type, whole
 from adapters.net.connection import KeptConnection
 from adapters.net.errors import ConnectFailedError, ConnectionLostError
 from adapters.net.problems import how_it_ended, what_failed
@@ -78,13 +79,18 @@ class WebSocketConnector:
         opens: A function of your own that opens connections of the ``websockets`` library, as
             ``await opens(url, headers, subprotocol)``; all of the above is its business then. What it raises is
             translated, and what it opens is closed for you.
+
+    Raises:
+        UsageError: One of them makes no sense.
     """
 
-    ssl: ssl.SSLContext | None = None
-    open_timeout: float = 10.0
-    max_message: int = _MAX_MESSAGE
-    keepalive: float | None = 20.0
-    opens: Callable[[str, Mapping[str, str], str | None], Awaitable[ClientConnection]] | None = None
+    ssl: ssl.SSLContext | None = attrs.field(default=None, validator=one_of_type(ssl.SSLContext).or_none())
+    open_timeout: float = attrs.field(default=10.0, validator=more_than_0("seconds"))
+    max_message: int = attrs.field(default=_MAX_MESSAGE, validator=whole(1, "bytes"))
+    keepalive: float | None = attrs.field(default=20.0, validator=more_than_0("seconds").or_none())
+    opens: Callable[[str, Mapping[str, str], str | None], Awaitable[ClientConnection]] | None = attrs.field(
+        default=None, validator=FUNCTION.or_none()
+    )
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
         """Open one. Raises ``ConnectFailedError``."""

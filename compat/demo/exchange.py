@@ -26,7 +26,7 @@ from compat.demo import wire
 from compat.demo.clock import Clock
 from compat.demo.journal import Closure, ConnectionRecord, Journal, RequestRecord, SentKlines
 from compat.demo.market import Market
-from compat.demo.scenario import Gate, Scenario, play
+from compat.demo.scenario import COUNT, STATUS, Gate, Scenario, play
 from compat.demo.session import CLOSE_GRACE, House, Session
 from detectors.errors import UsageError
 
@@ -246,7 +246,12 @@ class Exchange:
             count: How many.
             status: The status.
             retry_after: What to say in ``Retry-After``: seconds, or a date as HTTP writes it; ``None``: nothing.
+
+        Raises:
+            UsageError: The count is less than 0, or there is no such status.
         """
+        COUNT.check(count, "reject", "count", of="an exchange")
+        STATUS.check(status, "reject", "status", of="an exchange")
         self._rejections, self._rejection = count, (status, retry_after)
 
     async def wait_for_connections(self, n: int, timeout: float) -> None:

@@ -13,16 +13,20 @@ candles means exactly so many: the feeds stand still from that candle until the 
 from __future__ import annotations
 
 import asyncio
+import http
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from adapters.arguments import Rule, whole
 from detectors.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 __all__ = [
+    "COUNT",
+    "STATUS",
     "Action",
     "After",
     "Close",
@@ -37,6 +41,15 @@ __all__ = [
     "Step",
     "play",
 ]
+
+
+#: What the numbers of attempts that are refused, and the status that says so, have to be.
+COUNT = whole(0)
+STATUS = Rule(
+    "an HTTP status from 200 on that is registered",
+    lambda status: isinstance(status, int) and status >= 200 and status in set(http.HTTPStatus),
+    shows=True,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -89,8 +102,8 @@ class Flood:
 class Reject:
     """Refuse the next attempts to connect; ``retry_after`` is in seconds, or a date as HTTP writes it."""
 
-    count: int
-    status: int = 503
+    count: int = attrs.field(validator=COUNT)
+    status: int = attrs.field(default=503, validator=STATUS)
     retry_after: int | str | None = None
 
 

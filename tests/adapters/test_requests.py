@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import logging
+import math
 import time
 from typing import Any
 
@@ -501,3 +502,27 @@ async def test_what_is_required_is_required_of_requests_too_and_metadata_can_be_
     async with open_module(wasm, observer=crossings.append, config={"api_key": SECRET}) as plugin:
         await plugin.request("getMarkets")
     assert asked(crossings, "init") == [{"testnet": False, "api_key": SECRET}]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ((None,), "name must be a text, not None. Correct request(name=...)"),
+        (("getMarkets", 5), "params must be a mapping, or None, not a value of type int. Correct request(params=...)"),
+        (
+            ("getMarkets", []),
+            "params must be a mapping, or None, not a value of type list. Correct request(params=...)",
+        ),
+        (("getMarkets", "s3cret"), "or None, not a value of type str. Correct request(params=...)"),
+    ],
+)
+async def test_a_request_that_is_none_is_refused_without_a_call(given: Any, problem: str) -> None:
+    crossings: list[Crossing] = []
+    async with open_module(generic(list_markets=Answer([])), observer=crossings.append) as plugin:
+        with pytest.raises(StreamUsageError) as caught:
+            await plugin.request(*given)
+        assert str(caught.value).endswith(problem)
+        for timeout in ("5", -1, math.nan):
+            with pytest.raises(StreamUsageError, match="timeout must be a number of seconds, 0 or more"):
+                await plugin.request("getMarkets", timeout=timeout)  # type: ignore[arg-type]
+    assert crossings == []

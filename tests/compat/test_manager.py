@@ -30,6 +30,7 @@ from compat import (
     SubscriberTooSlowError,
     Subscription,
     UnknownSourceError,
+    UsageError,
 )
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
@@ -486,3 +487,10 @@ async def test_settings_that_are_given_apply_to_the_streams(manager: StreamManag
         )
         async with manager.subscribe(key()) as subscription:
             assert [item.timestamp for item in await take(subscription, 2)] == [42, 42]
+
+
+async def test_what_is_no_key_at_all_is_refused() -> None:
+    async with StreamManager() as manager:
+        for wrong in (5, None, b"ohlcv:simex:BTC-USDT"):
+            with pytest.raises(UsageError, match=r"key must be a StreamKey.* Correct subscribe\(key=...\)"):
+                manager.subscribe(wrong)  # type: ignore[arg-type]

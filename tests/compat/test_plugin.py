@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import wasmtime
@@ -27,6 +28,7 @@ from compat import (
     StreamUsageError,
     UnknownExportError,
     UnsupportedPluginError,
+    UsageError,
     inspect,
     open_plugin,
 )
@@ -43,6 +45,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
 LEGACY, GENERIC, SLEEPING = (PLUGINS[name] for name in ("legacy-callback", "generic-blocking", "generic-sleeping"))
+KEY_TEXT = "ohlcv:simex:BTC-USDT"
 BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
 
 
@@ -297,3 +300,50 @@ async def test_every_kind_is_run_by_an_adapter_that_keeps_the_contract() -> None
     for fixture in (LEGACY, GENERIC):
         async with open_plugin(fixture.path) as plugin:
             assert isinstance(plugin._adapter, StreamAdapter)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "problem"),
+    [
+        ("source", 5, "must be a path, or a module's bytes, not a value of type int"),
+        ("config", "s3cret", "must be a mapping, or None, not a value of type str"),
+        ("kind", 5, "must be the name of a kind, or None, not a value of type int"),
+        ("name", 5, "must be a text, or None, not 5"),
+        ("rewrite", "wss://a?s3cret", "must be a mapping, or None, not a value of type str"),
+        ("allow_private", "no", "must be True or False, not 'no'"),
+        ("allow_private", 1, "must be True or False, not 1"),
+        ("settings", 5, "must be an instance of AdapterSettings, or None, not a value of type int"),
+    ],
+)
+def test_an_argument_that_is_not_what_it_has_to_be_is_refused(argument: str, value: Any, problem: str) -> None:
+    given: dict[str, Any] = {"source": GENERIC.path, argument: value}
+    with pytest.raises(UsageError) as caught:
+        open_plugin(**given)
+    assert str(caught.value) == f"open_plugin: {argument} {problem}. Correct open_plugin({argument}=...)"
+
+
+def test_a_rewrite_of_something_else_than_prefixes_is_refused() -> None:
+    rewrite: Any = {5: None}
+    with pytest.raises(UsageError, match="rewrites must be pairs of URL prefixes"):
+        open_plugin(GENERIC.path, rewrite=rewrite)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "problem"),
+    [
+        ("stream", {"key": 5}, "key must be a StreamKey, or its text, not a value of type int"),
+        ("stream", {"key": KEY_TEXT, "idle_limit": "5"}, "above 0, or None, not '5'. Correct stream(idle_limit=...)"),
+        ("stream", {"key": KEY_TEXT, "idle_limit": 0}, "above 0, or None, not 0. Correct stream(idle_limit=...)"),
+        ("call", {"export": None}, "export must be a text, not None. Correct call(export=...)"),
+        ("call", {"export": "meta", "timeout": "5"}, "0 or more, not '5'. Correct call(timeout=...)"),
+        ("call", {"export": "meta", "timeout": math.nan}, "0 or more, not nan. Correct call(timeout=...)"),
+    ],
+)
+async def test_what_a_method_is_given_is_looked_at_before_anything_runs(
+    method: str, given: dict[str, Any], problem: str
+) -> None:
+    async with open_plugin(GENERIC.path, name="mine") as plugin:
+        with pytest.raises(UsageError, match=f"^plugin 'mine': .*{re.escape(problem)}") as caught:
+            await getattr(plugin, method)(**given)
+        assert type(caught.value) is UsageError
+        assert plugin.streams == ()

@@ -23,6 +23,7 @@ from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.certificates import Authority, Identity, self_signed, serving
 from tests.support.rogue.peer import Rogue
 from tests.support.rogue.strict import StrictTls
+from tests.support.sockets import Connector
 
 pytestmark = pytest.mark.usefixtures("nothing_open")
 
@@ -124,8 +125,8 @@ def test_a_connector_with_a_context_of_its_own_keeps_it(ca: Path) -> None:
     assert AdapterSettings(tls=tls, connector=WebSocketConnector(ssl=own)).websockets() == WebSocketConnector(ssl=own)
     given = AdapterSettings(tls=tls, connector=WebSocketConnector(max_message=5)).websockets()
     assert given == WebSocketConnector(max_message=5, ssl=tls.context)
-    injected = object()
-    assert AdapterSettings(tls=tls, connector=injected).websockets() is injected  # type: ignore[arg-type]
+    injected = Connector()
+    assert AdapterSettings(tls=tls, connector=injected).websockets() is injected
 
 
 async def test_a_function_of_ones_own_that_makes_clients_is_not_interfered_with(ca: Path) -> None:

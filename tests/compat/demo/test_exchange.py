@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from compat.demo import wire
 from compat.demo.exchange import Exchange
+from compat.demo.scenario import Reject
 from detectors.errors import UsageError
 
 if TYPE_CHECKING:
@@ -309,3 +310,21 @@ async def test_a_script_that_fails_is_not_hidden(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ZeroDivisionError):
         async with Exchange():
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ((-1,), "count must be a whole number, 0 or more, not -1"),
+        (("3",), "count must be a whole number, 0 or more, not '3'"),
+        ((3, 700), "status must be an HTTP status from 200 on that is registered, not 700"),
+        ((3, 101), "status must be an HTTP status from 200 on that is registered, not 101"),
+    ],
+)
+def test_clients_are_turned_away_so_many_times_and_with_a_status_that_there_is(given: Any, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Exchange().reject(*given)
+    assert caught.value.message == f"an exchange: {problem}"
+    with pytest.raises(UsageError) as caught:
+        Reject(*given)
+    assert caught.value.message == f"Reject: {problem}"
