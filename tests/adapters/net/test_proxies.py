@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("nothing_open")
 
 NAMES = ("ws", "wss", "http", "https", "all", "socks", "no")
-PROXY_REMEDY = "Correct the proxy in the environment, or exempt the host: no_proxy"
+PROXY_REMEDY = "Correct https_proxy (or all_proxy, socks_proxy) in the environment, or exempt the host: no_proxy"
 
 
 @pytest.fixture
@@ -208,6 +208,43 @@ async def test_a_proxy_that_is_not_there_is_named(scheme: str, environment: Call
             with pytest.raises(ConnectFailedError) as caught:
                 await using
             assert caught.value.problem == f"connection refused (by way of the proxy {proxy})"
+            assert caught.value.remedy == PROXY_REMEDY
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+async def test_a_proxy_whose_name_leads_nowhere_is_named(
+    scheme: str, environment: Callable[..., None], no_names: list[str]
+) -> None:
+    environment(all=f"{scheme}://proxy.invalid:1")
+    async with door(rewrites=(("wss://other.example", "ws://127.0.0.1:1"),)) as through:
+        for using in (enter(through, "wss://a.example"), through.request("GET", "https://a.example/", {}, b"")):
+            with pytest.raises(ConnectFailedError) as caught:
+                await using
+            assert caught.value.problem.startswith("the proxy's host proxy.invalid cannot be resolved: ")
+            assert caught.value.remedy.endswith(PROXY_REMEDY)
+    assert "proxy.invalid" in no_names
+
+
+async def test_a_proxy_that_speaks_another_protocol_is_to_be_corrected(environment: Callable[..., None]) -> None:
+    async with Rogue("no HTTP") as peer, door() as through:
+        for scheme in ("http", "https", "socks5h"):
+            environment(all=f"{scheme}://127.0.0.1:{peer.port}")
+            for using in (enter(through, "wss://127.0.0.1"), through.request("GET", "https://a.example/", {}, b"")):
+                with pytest.raises(ConnectFailedError) as caught:
+                    await using
+                assert caught.value.remedy.endswith(PROXY_REMEDY), (scheme, str(caught.value))
+    del caught
+    await collect()
+
+
+@pytest.mark.parametrize("port", [0, 99_999, "x"])
+async def test_a_proxy_of_an_impossible_port_is_not_usable(port: object, environment: Callable[..., None]) -> None:
+    environment(all=f"http://127.0.0.1:{port}")
+    async with door() as through:
+        for using in (enter(through, "wss://a.example"), through.request("GET", "https://a.example/", {}, b"")):
+            with pytest.raises(ConnectFailedError) as caught:
+                await using
+            assert caught.value.remedy == PROXY_REMEDY
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
