@@ -12,6 +12,13 @@ from adapters.net.errors import ConnectFailedError
 from adapters.net.problems import BAD_PROXY, NO_SOCKS, PROXY_REMEDY, Words, what_failed
 from adapters.net.proxies import by_way_of, host_of, proxy_for
 
+try:
+    from socksio import SOCKSError
+except ImportError:  # without the extra there is no SOCKS
+    _SOCKS_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    _SOCKS_ERRORS = (SOCKSError,)  # which the library lets through as they are
+
 __all__ = ["http_client", "http_words"]
 
 _TIMEOUT = 15.0  # seconds for each of connecting, sending, and waiting for more of the answer
@@ -46,7 +53,11 @@ class _Routes(httpx.AsyncBaseTransport):
                 return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise
-        except (httpx.TransportError, OSError) as error:  # an alert of TLS that comes late is not translated below
+        except (
+            httpx.TransportError,
+            OSError,
+            *_SOCKS_ERRORS,
+        ) as error:  # an alert of TLS that comes late is not translated below
             problem, remedy = http_words(error, url, proxy)
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
 
@@ -81,7 +92,7 @@ def http_words(error: Exception, url: str, proxy: str | None = None) -> Words:
             found = what_failed(cause, url, proxy)
             if found is not None:
                 return found.words, found.remedy
-    if isinstance(error, httpx.ProxyError):
+    if isinstance(error, (httpx.ProxyError, *_SOCKS_ERRORS)):
         return f"the proxy did not connect: {str(error).rstrip('.')}", PROXY_REMEDY
     return str(error) or type(error).__name__, PROXY_REMEDY if proxy else ""
 

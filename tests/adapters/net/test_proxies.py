@@ -225,14 +225,20 @@ async def test_a_proxy_whose_name_leads_nowhere_is_named(
     assert "proxy.invalid" in no_names
 
 
-async def test_a_proxy_that_speaks_another_protocol_is_to_be_corrected(environment: Callable[..., None]) -> None:
-    async with Rogue("no HTTP") as peer, door() as through:
-        for scheme in ("http", "https", "socks5h"):
-            environment(all=f"{scheme}://127.0.0.1:{peer.port}")
-            for using in (enter(through, "wss://127.0.0.1"), through.request("GET", "https://a.example/", {}, b"")):
-                with pytest.raises(ConnectFailedError) as caught:
-                    await using
-                assert caught.value.remedy.endswith(PROXY_REMEDY), (scheme, str(caught.value))
+@pytest.mark.parametrize(
+    ("scheme", "behaviour"),
+    [("http", "no HTTP"), ("https", "no TLS"), ("socks5h", "no TLS"), ("http", "leaves at once")],
+)
+async def test_a_proxy_that_speaks_another_protocol_is_to_be_corrected(
+    scheme: str, behaviour: str, environment: Callable[..., None]
+) -> None:
+    async with Rogue(behaviour) as peer, door() as through:
+        environment(all=f"{scheme}://127.0.0.1:{peer.port}")
+        for using in (enter(through, "wss://127.0.0.1"), through.request("GET", "https://a.example/", {}, b"")):
+            with pytest.raises(ConnectFailedError) as caught:
+                await using
+            assert caught.value.remedy.endswith(PROXY_REMEDY)
+            assert "ws://" not in caught.value.remedy
     del caught
     await collect()
 
