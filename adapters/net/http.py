@@ -18,6 +18,8 @@ except ImportError:  # without the extra there is no SOCKS
     _SOCKS_ERRORS: tuple[type[Exception], ...] = ()
 else:
     _SOCKS_ERRORS = (SOCKSError,)  # which the library lets through as they are
+# What may befall a request on its way; an alert of TLS that comes late is not translated below.
+_WAY_ERRORS: tuple[type[Exception], ...] = (httpx.TransportError, OSError, *_SOCKS_ERRORS)
 
 __all__ = ["http_client", "http_words"]
 
@@ -53,11 +55,7 @@ class _Routes(httpx.AsyncBaseTransport):
                 return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise
-        except (
-            httpx.TransportError,
-            OSError,
-            *_SOCKS_ERRORS,
-        ) as error:  # an alert of TLS that comes late is not translated below
+        except _WAY_ERRORS as error:
             problem, remedy = http_words(error, url, proxy)
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
 

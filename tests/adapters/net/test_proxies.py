@@ -14,7 +14,7 @@ import pytest
 from adapters.net import http as http_module
 from adapters.net.errors import ConnectFailedError, NetworkDeniedError
 from adapters.net.http import http_client
-from adapters.net.proxies import by_way_of, proxy_for
+from adapters.net.proxies import by_way_of, host_of, proxy_for
 from compat.demo.exchange import Exchange
 from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.certificates import Authority, serving
@@ -88,6 +88,14 @@ def test_one_rule_finds_the_proxy(
 def test_a_proxy_is_shown_without_its_password() -> None:
     assert by_way_of("refused", f"http://user:{SECRET}@p:1") == "refused (by way of the proxy http://p:1)"
     assert by_way_of("refused", None) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host"),
+    [("http://u:p@p:1", "p"), ("socks5h://p", "p"), ("http://", None), ("http://p:0", None), ("http://p:x", None)],
+)
+def test_a_proxy_that_there_cannot_be_has_no_host(proxy: str, host: str | None) -> None:
+    assert host_of(proxy) == host
 
 
 PROXIES = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
