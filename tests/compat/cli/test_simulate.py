@@ -39,7 +39,7 @@ async def test_what_it_prints_can_be_run_and_ctrl_c_ends_it(start: Start) -> Non
         async with asyncio.timeout(30):
             out, err = await process.communicate()
         assert process.returncode == 0, words
-        assert b"2 items, 0 gaps" in err
+        assert (b"2 items, 0 gaps" in err) if "run" in words else not err
         if count:
             assert [json.loads(line)["sequence"] for line in out.splitlines()] == [0, 1]
     server.send_signal(signal.SIGINT)

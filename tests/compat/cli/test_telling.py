@@ -34,7 +34,7 @@ OUTAGE = (
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     """The lines on stderr since this was asked last."""
-    return lambda: capsys.readouterr().err.splitlines()
+    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - reads each time it is asked
 
 
 def test_people_read_the_time_the_place_of_gaps_and_how_long_an_outage_took(said: Callable[[], list[str]]) -> None:
