@@ -44,7 +44,7 @@ class Tls:
         context: What the above comes to.
 
     Raises:
-        UsageError: A file cannot be read, or is not what it should be; the password does not open the key; the key is
+        TlsError: A file cannot be read, or is not what it should be; the password does not open the key; the key is
             another certificate's.
     """
 
