@@ -41,7 +41,7 @@ from adapters.net.errors import ConnectFailedError, ConnectionLostError, Network
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
-from adapters.net.tls import Tls
+from adapters.net.tls import Tls, TlsError
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
@@ -125,6 +125,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStats",
     "Tls",
+    "TlsError",
     "TokenBuckets",
     "UnknownCommandError",
     "UnknownExportError",

@@ -18,6 +18,7 @@ from adapters.net.errors import BUSY, ConnectFailedError, ConnectionLostError, w
 from adapters.net.http import http_words
 from adapters.net.pacing import PACER, Pacing
 from adapters.net.policy import NetworkPolicy, is_private
+from adapters.net.problems import UNKNOWN_HOST, both, unresolved
 from adapters.net.proxies import NEEDED, proxy_for
 from adapters.net.socket import Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
@@ -30,9 +31,6 @@ _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
 _PORTS = {"ws": 80, "wss": 443}
 _MAX_BODY = 16 * 2**20  # bytes
-_UNKNOWN_HOST = (
-    "Check the host's name, and that this machine is online; --rewrite, or rewrite=, leads to another address"
-)
 _LEFT_TO_PROXY = (
     "Where names can be resolved only by the proxy in the environment, leave it to that: --trust-proxy, or "
     "NetworkPolicy(trust_proxy=True)"
@@ -126,7 +124,7 @@ class Gateway:
         try:
             return await self._connector.connect(target, headers=headers, subprotocol=subprotocol)
         except ConnectFailedError as error:
-            remedy = self._unused_rewrites(url, target) or error.remedy or _plain(target)
+            remedy = both(self._unused_rewrites(url, target), error.remedy)
             raise _failed(target, error, remedy, redact) from None
         except CompatError:
             raise
@@ -151,7 +149,7 @@ class Gateway:
         except ConnectFailedError as error:
             raise _failed(target, error, error.remedy, self._redact) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            problem, remedy = http_words(error)
+            problem, remedy = http_words(error, target)
             raise ConnectFailedError(target, self._redact(problem), remedy=remedy) from None
         values: dict[str, list[str]] = {}
         for name, value in response.headers.multi_items():
@@ -186,9 +184,8 @@ class Gateway:
         except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
             if left:  # not an address but a name, as most are
                 return []
-            problem = error.strerror if isinstance(error, OSError) else "it is not a host name"
-            remedy = self._unused_rewrites(url, target) or (_LEFT_TO_PROXY if proxied else _UNKNOWN_HOST)
-            raise ConnectFailedError(target, f"{host} cannot be resolved: {problem}", remedy=remedy) from error
+            remedy = both(self._unused_rewrites(url, target), _LEFT_TO_PROXY if proxied else UNKNOWN_HOST)
+            raise ConnectFailedError(target, unresolved(host, error), remedy=remedy) from error
         return [str(address[0]) for *_, address in found]
 
     def _unused_rewrites(self, url: str, target: str) -> str:
@@ -224,14 +221,6 @@ async def _body_of(response: httpx.Response, target: str) -> bytes:
         if len(content) > _MAX_BODY:
             raise ConnectFailedError(target, f"the response is longer than {_MAX_BODY} bytes")
     return bytes(content)
-
-
-def _plain(target: str) -> str:
-    """What may help where TLS came to nothing: a simulator on this machine or network seldom speaks it."""
-    parts = urlsplit(target)
-    if parts.scheme != "wss" or not is_private(parts.hostname or ""):
-        return ""
-    return f"If the server does not speak TLS, lead there with ws:// instead of wss://: ws://{parts.netloc}"
 
 
 class GuardedSocket:

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 import httpx
 
 from adapters.net.errors import ConnectFailedError
-from adapters.net.problems import BAD_PROXY, NO_ANSWER, NO_SOCKS, PROXY_REMEDY, Words, what_failed
-from adapters.net.proxies import by_way_of, proxy_for
+from adapters.net.problems import BAD_PROXY, NO_SOCKS, PROXY_REMEDY, Words, what_failed
+from adapters.net.proxies import by_way_of, host_of, proxy_for
+
+try:
+    from socksio import SOCKSError
+except ImportError:  # without the extra there is no SOCKS
+    _SOCKS_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    _SOCKS_ERRORS = (SOCKSError,)  # which the library lets through as they are
+# What may befall a request on its way; an alert of TLS that comes late is not translated below.
+_WAY_ERRORS: tuple[type[Exception], ...] = (httpx.TransportError, OSError, *_SOCKS_ERRORS)
 
 __all__ = ["http_client", "http_words"]
 
@@ -46,11 +55,13 @@ class _Routes(httpx.AsyncBaseTransport):
                 return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise
-        except (httpx.TransportError, OSError) as error:  # an alert of TLS that comes late is not translated below
-            problem, remedy = http_words(error)
+        except _WAY_ERRORS as error:
+            problem, remedy = http_words(error, url, proxy)
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from error
 
     def _make(self, url: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        if proxy and host_of(proxy) is None:
+            raise ConnectFailedError(url, by_way_of(BAD_PROXY[0], proxy), remedy=BAD_PROXY[1])
         # Older versions of the library know the one name only, and hand names to the proxy under it all the same.
         known = proxy and proxy.replace("socks5h://", "socks5://", 1)
         try:
@@ -65,18 +76,23 @@ class _Routes(httpx.AsyncBaseTransport):
             await route.aclose()
 
 
-def http_words(error: Exception) -> Words:
-    """What a request failed of, and what helps."""
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return NO_ANSWER
-    for cause in _origins(error):  # the library often says no more than that it failed
-        if isinstance(cause, OSError) and cause.errno is not None:  # those of TLS are among them
-            found = what_failed(cause)
+def http_words(error: Exception, url: str, proxy: str | None = None) -> Words:
+    """What a request failed of, and what helps.
+
+    Args:
+        error: What was raised.
+        url: Where the request was to lead.
+        proxy: The proxy by whose way, if any.
+    """
+    late = isinstance(error, httpx.TimeoutException)
+    for cause in [TimeoutError()] if late else _origins(error):  # the library often says no more than that it failed
+        if isinstance(cause, TimeoutError) or (isinstance(cause, OSError) and cause.errno is not None):  # TLS's, too
+            found = what_failed(cause, url, proxy)
             if found is not None:
                 return found.words, found.remedy
-    if isinstance(error, httpx.ProxyError):
+    if isinstance(error, (httpx.ProxyError, *_SOCKS_ERRORS)):
         return f"the proxy did not connect: {str(error).rstrip('.')}", PROXY_REMEDY
-    return str(error) or type(error).__name__, ""
+    return str(error) or type(error).__name__, PROXY_REMEDY if proxy else ""
 
 
 def _origins(error: BaseException) -> Iterator[BaseException]:

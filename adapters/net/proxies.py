@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from adapters.net.errors import without_query
 
-__all__ = ["NEEDED", "by_way_of", "proxy_for"]
+__all__ = ["NEEDED", "by_way_of", "host_of", "proxy_for"]
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 _NAMES = {  # of the variables, without "_proxy", the first that is set; RFC 6455 prefers SOCKS for WebSockets
@@ -42,6 +42,16 @@ def proxy_for(url: str) -> str | None:
     if scheme == "socks" or (name == "socks" and scheme in ("", "http")):  # the ways in which desktops write it
         scheme = "socks5h"
     return f"{scheme or 'http'}://{rest}"
+
+
+def host_of(proxy: str) -> str | None:
+    """The host of a proxy; ``None`` if there can be no such proxy: it names none, or its port is no port."""
+    try:
+        parts = urlsplit(proxy)
+        is_port = parts.port != 0
+    except ValueError:
+        return None
+    return parts.hostname if is_port else None
 
 
 def by_way_of(problem: str, proxy: str | None) -> str:

@@ -100,7 +100,7 @@ class WebSocketConnector:
                 return _WebSocket(url, await self.opens(url, headers, subprotocol), None)
             return _WebSocket(url, await self._open(url, headers, subprotocol, proxy), self.max_message)
         except Exception as error:
-            found = what_failed(error)
+            found = what_failed(error, url, proxy)
             if found is None:
                 raise
             raise ConnectFailedError(

@@ -14,9 +14,21 @@ import attrs
 
 from detectors.errors import UsageError
 
-__all__ = ["Tls"]
+__all__ = ["Tls", "TlsError"]
 
 FilePath = str | os.PathLike[str]
+
+
+class TlsError(UsageError):
+    """One of the files cannot be used.
+
+    Attributes:
+        at_fault: The attribute of ``Tls`` that is to be corrected.
+    """
+
+    def __init__(self, at_fault: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"TLS: {message}", remedy=remedy)
+        self.at_fault = at_fault
 
 
 @attrs.frozen
@@ -32,7 +44,7 @@ class Tls:
         context: What the above comes to.
 
     Raises:
-        UsageError: A file cannot be read, or is not what it should be; the password does not open the key; the key is
+        TlsError: A file cannot be read, or is not what it should be; the password does not open the key; the key is
             another certificate's.
     """
 
@@ -44,27 +56,32 @@ class Tls:
 
     def __attrs_post_init__(self) -> None:
         if self.certificate is None and (self.key is not None or self.key_password is not None):
-            given = "key" if self.key is not None else "password of a key"
-            raise UsageError(f"TLS: there is a {given} and no certificate", remedy="Give the certificate, too")
+            at_fault, given = ("key", "key") if self.key is not None else ("key_password", "password of a key")
+            raise TlsError(at_fault, f"there is a {given} and no certificate", remedy="Give the certificate, too")
         context = _trusting(self.ca)
         if self.certificate is not None:
-            _identify(context, self.certificate, self.key or self.certificate, self.key_password)
+            _identify(context, self.certificate, self.key, self.key_password)
         object.__setattr__(self, "context", context)
 
 
 def _trusting(ca: FilePath | None) -> ssl.SSLContext:
     if ca is None:
         return ssl.create_default_context()
-    _read(ca, "authorities", "CERTIFICATE-----", "certificate")
+    _read("ca", ca, "CERTIFICATE-----")
     try:
         return ssl.create_default_context(cafile=os.fspath(ca))
     except ssl.SSLError:
-        raise _broken(ca, "authorities") from None
+        raise TlsError("ca", f"the file of the authorities, '{_shown(ca)}' is damaged", remedy=_DAMAGED) from None
 
 
-def _identify(context: ssl.SSLContext, certificate: FilePath, key: FilePath, password: str | None) -> None:
-    _read(certificate, "client certificate", "CERTIFICATE-----", "certificate")
-    _read(key, "client key", "PRIVATE KEY-----", "private key")
+def _identify(context: ssl.SSLContext, certificate: FilePath, own_key: FilePath | None, password: str | None) -> None:
+    content = _read("certificate", certificate, "CERTIFICATE-----")
+    if own_key is not None:
+        _read("key", own_key, "PRIVATE KEY-----")
+    elif b"PRIVATE KEY-----" not in content:
+        remedy = "Give it by --client-key, or Tls(key=...)"
+        raise TlsError("certificate", f"'{_shown(certificate)}' holds no key", remedy=remedy)
+    key, holder = (certificate, "certificate") if own_key is None else (own_key, "key")
     asked = False
 
     def ask() -> str:  # or OpenSSL asks on the terminal
@@ -76,37 +93,44 @@ def _identify(context: ssl.SSLContext, certificate: FilePath, key: FilePath, pas
         context.load_cert_chain(os.fspath(certificate), os.fspath(key), ask)
     except (ssl.SSLError, ValueError) as error:  # ValueError: the password is too long for OpenSSL
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-            msg = f"TLS: the key in '{_shown(key)}' is not that of the certificate in '{_shown(certificate)}'"
-            raise UsageError(msg, remedy="Give the two that belong together") from None
+            msg = f"the key in '{_shown(key)}' is not that of the certificate in '{_shown(certificate)}'"
+            raise TlsError(holder, msg, remedy="Give the two that belong together") from None
         if asked and password is None:
-            msg = f"TLS: the key in '{_shown(key)}' is encrypted, and there is no password for it"
+            msg = f"the key in '{_shown(key)}' is encrypted, and there is no password for it"
             remedy = "Give the password: Tls(key_password=...), or --client-key-password-env"
-            raise UsageError(msg, remedy=remedy) from None
+            raise TlsError(holder, msg, remedy=remedy) from None
         if asked:
-            msg = f"TLS: the password does not open the key in '{_shown(key)}'"
-            raise UsageError(msg, remedy="Check the password, and whether it is that of this file") from None
-        raise _broken(certificate if key == certificate else f"{_shown(certificate)}' or '{_shown(key)}", "") from None
+            msg = f"the password does not open the key in '{_shown(key)}'"
+            remedy = "Check the password, and whether it is that of this file"
+            raise TlsError("key_password", msg, remedy=remedy) from None
+        files = " or ".join(f"'{_shown(path)}'" for path in dict.fromkeys((certificate, key)))
+        raise TlsError(holder, f"{files} is damaged", remedy=_DAMAGED) from None
 
 
-def _read(path: FilePath, role: str, mark: str, content: str) -> None:
-    """Look whether a file can be read and holds something of the right kind.
+_DAMAGED = "Compare it with its original"
+_ROLES = {  # of each file: what it is called, and what it holds
+    "ca": ("authorities", "certificate"),
+    "certificate": ("client certificate", "certificate"),
+    "key": ("client key", "private key"),
+}
+
+
+def _read(name: str, path: FilePath, mark: str) -> bytes:
+    """A file that can be read and holds something of the right kind.
 
     Raises:
-        UsageError: It does not.
+        TlsError: It does not.
     """
+    role, content = _ROLES[name]
     try:
         text = Path(path).read_bytes()
     except OSError as error:
-        msg = f"TLS: the file of the {role}, '{_shown(path)}', cannot be read: {error.strerror}"
-        raise UsageError(msg, remedy="Check the path, and that you may read it") from None
+        msg = f"the file of the {role}, '{_shown(path)}', cannot be read: {error.strerror}"
+        raise TlsError(name, msg, remedy="Check the path, and that you may read it") from None
     if mark.encode() not in text:
-        msg = f"TLS: the file of the {role}, '{_shown(path)}', holds no {content} in PEM"
-        raise UsageError(msg, remedy=f"Convert it by openssl, or name the file that holds the {content}")
-
-
-def _broken(path: FilePath, role: str) -> UsageError:
-    of = f"the file of the {role}, " if role else ""
-    return UsageError(f"TLS: {of}'{_shown(path)}' is damaged", remedy="Compare it with its original")
+        msg = f"the file of the {role}, '{_shown(path)}', holds no {content} in PEM"
+        raise TlsError(name, msg, remedy=f"Convert it by openssl, or name the file that holds the {content}")
+    return text
 
 
 def _shown(path: FilePath) -> str:

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from adapters.contract import StreamKey
 from adapters.errors import KeyFormatError
 from adapters.net.policy import NetworkPolicy, parse_rewrite
-from adapters.net.tls import Tls
+from adapters.net.tls import Tls, TlsError
 from adapters.secrets import Redactor
 from adapters.settings import AdapterSettings
 from compat.cli.command import BadValue, Session
@@ -325,13 +325,23 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
     return click.argument("file", type=FILE)(command)
 
 
+_TLS_OPTIONS = {  # by the attributes of ``Tls``, in their order, the parameters
+    "ca": "ca_file",
+    "certificate": "client_cert",
+    "key": "client_key",
+    "key_password": "key_password",
+}
+
+
 def _tls(*given: Any) -> Tls | None:
     if all(value is None for value in given):
         return None
     try:
         return Tls(*given)
-    except UsageError as error:
-        raise BadValue(f"{error.message}.", error.remedy, None, None) from None
+    except TlsError as error:
+        ctx = click.get_current_context()
+        at_fault = next(param for param in ctx.command.params if param.name == _TLS_OPTIONS[error.at_fault])
+        raise BadValue(f"{error.message.removeprefix('TLS: ')}.", error.remedy, at_fault, ctx) from None
 
 
 def _open(file: Path, config: Mapping[str, Any] | None, **options: Any) -> Plugin:

@@ -9,14 +9,14 @@ import attrs
 import click
 import msgspec
 
-from adapters.contract import EventKind, Stream, StreamData, StreamKey
+from adapters.contract import Stream, StreamData, StreamKey
 from adapters.times import rfc3339
 from compat.cli.command import Command
 from compat.cli.output import Output
 from compat.cli.parameters import KEY, POSITIVE, Open, Whole, format_option, opens_plugin
 from compat.cli.progress import waiting
+from compat.cli.telling import Telling
 from detectors.errors import CompatError
-from detectors.wording import shown
 
 __all__ = ["run"]
 
@@ -34,8 +34,13 @@ def run(open_: Open, key: StreamKey, count: int | None, idle_limit: float | None
 
     KEY has the form type:source:identifier?name=value&name=value. The type is usually ohlcv, which are candles, with
     the parameter timeframe; a plugin may have others, and 'info FILE' shows them if it says so. The source is a name of
-    your choice. Quote it for the shell. The plugin reaches the addresses that it declares and no others. Events (gaps,
-    reconnects, ...) are told on stderr.
+    your choice. Quote it for the shell. The plugin reaches the addresses that it declares and no others.
+
+    Events (gaps, reconnects, ...) are told on stderr, with their time in UTC; so is, at the end, the number of items
+    and gaps. Items are counted from 0, as in their "sequence". With --format ndjson, events are JSON objects, one a
+    line: {"event", "sequence", "timestamp", "message"}, with "state" for a state and "lost" for a gap whose size is
+    known. "sequence" is that of the item before which it happened. The last has the event "end", "items" and "gaps". An
+    error is told in words.
 
     \b
     Examples:
@@ -44,31 +49,43 @@ def run(open_: Open, key: StreamKey, count: int | None, idle_limit: float | None
       plugin-compat run woox.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m' \\
           --rewrite wss://wss.woox.io=ws://127.0.0.1:8080 --allow-private
     """
-
-    async def stream_items() -> None:
-        with waiting(f"waiting for the first item of {key}") as begun:
-            async with open_() as plugin, plugin.stream(key, idle_limit=idle_limit) as stream:
-                telling = asyncio.create_task(_tell(stream))
-                try:
-                    await _write_items(stream, _FORMATS[style], count, begun)
-                except CompatError:
-                    await asyncio.wait([telling], timeout=1.0)  # what led to it has been told, but not yet here
-                    raise
-                finally:
-                    telling.cancel()
-
-    asyncio.run(stream_items())
+    asyncio.run(_stream(open_, key, count, idle_limit, style))
     return 0
 
 
-async def _write_items(stream: Stream, layout: _Layout, count: int | None, begun: Callable[[], None]) -> None:
-    output, written, pending = Output(), 0, bytearray(layout.begin)
+async def _stream(open_: Open, key: StreamKey, count: int | None, idle_limit: float | None, style: str) -> None:
+    telling = Telling(style)
+    with waiting(f"waiting for the first item of {key}") as begun:
+        async with open_() as plugin:
+            stream = plugin.stream(key, idle_limit=idle_limit)
+            state = stream.state
+            try:
+                async with stream:
+                    stream.follow(telling.event)
+                    try:
+                        await _write_items(stream, _FORMATS[style], count, telling, begun)
+                    finally:
+                        state = stream.state  # before it is closed
+            except asyncio.CancelledError:
+                telling.end(interrupted=state)
+                raise
+            except CompatError:
+                if telling.items:  # or the error says it all
+                    telling.end()
+                raise
+            telling.end()
+
+
+async def _write_items(
+    stream: Stream, layout: _Layout, count: int | None, telling: Telling, begun: Callable[[], None]
+) -> None:
+    output, pending = Output(), bytearray(layout.begin)
     try:
         async for item in stream:
             begun()
-            pending += (layout.between if written else b"") + layout.item(item)
-            written += 1
-            if written == count:
+            pending += (layout.between if telling.items else b"") + layout.item(item)
+            telling.items += 1
+            if telling.items == count:
                 break
             # A reader sees an item at once; a flood is written in larger pieces.
             if len(pending) >= _PIECE or not stream.stats.buffered:
@@ -77,12 +94,6 @@ async def _write_items(stream: Stream, layout: _Layout, count: int | None, begun
     finally:
         pending += layout.end
         await output.write(pending, patient=False)
-
-
-async def _tell(stream: Stream) -> None:
-    async for event in stream.events():
-        if event.kind is not EventKind.STATE:  # the end is told by the error or the exit
-            click.echo(f"{event.kind}: {shown(event.message, 1_000)}", err=True)
 
 
 def _text(item: StreamData) -> bytes:

@@ -19,6 +19,8 @@ from tests.support.rogue.peer import Peer, Rogue, closed_port
 pytestmark = pytest.mark.usefixtures("nothing_open")
 
 UNREACHABLE = "Check that it can be reached from here, or redirect the plugin to another address by a rewrite"
+AGAIN = "If it goes on, the exchange may bar this address, or is overloaded"
+SPEAKS_TLS = "If the server speaks TLS, lead there with wss://"
 NO_WEBSOCKET = "Check that the address is that of a WebSocket"
 LESS_OFTEN = "The exchange asks to be called less often: open fewer streams, or come back later"
 RAISE = "If that is a message as it should be, raise max_message"
@@ -52,9 +54,9 @@ HALF_OPEN = "no answer to a ping within 0.2 s: the connection is half-open"
 
 REFUSALS = {
     "says nothing": Refusal("no answer in time", UNREACHABLE),
-    "leaves at once": Refusal("connection reset"),
-    "leaves once asked": Refusal("the server closed the connection during the handshake", UNREACHABLE),
-    "resets once asked": Refusal("connection reset"),
+    "leaves at once": Refusal("connection reset", f"{AGAIN}. {SPEAKS_TLS}"),
+    "leaves once asked": Refusal("the server closed the connection during the handshake", f"{AGAIN}. {SPEAKS_TLS}"),
+    "resets once asked": Refusal("connection reset", f"{AGAIN}. {SPEAKS_TLS}"),
     "429 with seconds": Refusal(
         "the server answered with HTTP status 429, and asks for 7 s of patience", LESS_OFTEN, 429, 7.0
     ),
@@ -72,7 +74,7 @@ REFUSALS = {
         302,
     ),
     "200": Refusal("the server answered with HTTP status 200", NO_WEBSOCKET, 200),
-    "no HTTP": Refusal("the handshake failed: did not receive a valid HTTP response", NO_WEBSOCKET),
+    "no HTTP": Refusal("the handshake failed: did not receive a valid HTTP response", f"{NO_WEBSOCKET}. {SPEAKS_TLS}"),
     "no key": Refusal("the header Sec-WebSocket-Accept is missing or unusable"),
 }
 LOSSES = {

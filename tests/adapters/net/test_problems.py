@@ -16,11 +16,12 @@ from websockets.http11 import Response
 
 from adapters.net.problems import how_it_ended, read_retry_after, what_failed
 
+URL = "wss://feed.example/x"
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def test_an_exception_that_is_not_the_networks_is_not_translated() -> None:
-    assert what_failed(KeyError("a bug")) is None
+    assert what_failed(KeyError("a bug"), URL) is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_an_exception_that_is_not_the_networks_is_not_translated() -> None:
     ],
 )
 def test_every_error_of_the_system_has_words(error: Exception, words: str) -> None:
-    problem = what_failed(error)
+    problem = what_failed(error, URL)
     assert problem is not None
     assert problem.words.startswith(words)
 
@@ -41,7 +42,7 @@ def test_every_error_of_the_system_has_words(error: Exception, words: str) -> No
 def test_a_failure_while_another_is_handled_is_told_as_itself() -> None:
     error = InvalidMessage("did not receive a valid HTTP response")
     error.__cause__, error.__context__ = EOFError(), ssl.SSLError(1, "[SSL] of the attempt before")
-    problem = what_failed(error)
+    problem = what_failed(error, URL)
     assert problem is not None
     assert problem.words == "the server closed the connection during the handshake"
 
@@ -98,7 +99,7 @@ def refusal(status: int, *retry_after: str) -> InvalidStatus:
 def test_a_refusal_keeps_its_status_and_how_long_to_wait(
     error: InvalidStatus, status: int, retry_after: float | None, words: str
 ) -> None:
-    problem = what_failed(error)
+    problem = what_failed(error, URL)
     assert problem is not None
     assert (problem.status, problem.retry_after, problem.words) == (status, retry_after, words)
 
@@ -116,7 +117,7 @@ def test_a_refusal_keeps_its_status_and_how_long_to_wait(
     ],
 )
 def test_every_status_has_a_remedy(status: int, remedy: str) -> None:
-    problem = what_failed(refusal(status))
+    problem = what_failed(refusal(status), URL)
     assert problem is not None
     assert remedy in problem.remedy
 

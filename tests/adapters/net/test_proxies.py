@@ -14,7 +14,7 @@ import pytest
 from adapters.net import http as http_module
 from adapters.net.errors import ConnectFailedError, NetworkDeniedError
 from adapters.net.http import http_client
-from adapters.net.proxies import by_way_of, proxy_for
+from adapters.net.proxies import by_way_of, host_of, proxy_for
 from compat.demo.exchange import Exchange
 from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.certificates import Authority, serving
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("nothing_open")
 
 NAMES = ("ws", "wss", "http", "https", "all", "socks", "no")
-PROXY_REMEDY = "Correct the proxy in the environment, or exempt the host: no_proxy"
+PROXY_REMEDY = "Correct https_proxy (or all_proxy, socks_proxy) in the environment, or exempt the host: no_proxy"
 
 
 @pytest.fixture
@@ -88,6 +88,14 @@ def test_one_rule_finds_the_proxy(
 def test_a_proxy_is_shown_without_its_password() -> None:
     assert by_way_of("refused", f"http://user:{SECRET}@p:1") == "refused (by way of the proxy http://p:1)"
     assert by_way_of("refused", None) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host"),
+    [("http://u:p@p:1", "p"), ("socks5h://p", "p"), ("http://", None), ("http://p:0", None), ("http://p:x", None)],
+)
+def test_a_proxy_that_there_cannot_be_has_no_host(proxy: str, host: str | None) -> None:
+    assert host_of(proxy) == host
 
 
 PROXIES = pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
@@ -208,6 +216,49 @@ async def test_a_proxy_that_is_not_there_is_named(scheme: str, environment: Call
             with pytest.raises(ConnectFailedError) as caught:
                 await using
             assert caught.value.problem == f"connection refused (by way of the proxy {proxy})"
+            assert caught.value.remedy == PROXY_REMEDY
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+async def test_a_proxy_whose_name_leads_nowhere_is_named(
+    scheme: str, environment: Callable[..., None], no_names: list[str]
+) -> None:
+    environment(all=f"{scheme}://proxy.invalid:1")
+    async with door(rewrites=(("wss://other.example", "ws://127.0.0.1:1"),)) as through:
+        for using in (enter(through, "wss://a.example"), through.request("GET", "https://a.example/", {}, b"")):
+            with pytest.raises(ConnectFailedError) as caught:
+                await using
+            assert caught.value.problem.startswith("the proxy's host proxy.invalid cannot be resolved: ")
+            assert caught.value.remedy.endswith(PROXY_REMEDY)
+    assert "proxy.invalid" in no_names
+
+
+@pytest.mark.parametrize(
+    ("scheme", "behaviour"),
+    [("http", "no HTTP"), ("https", "no TLS"), ("socks5h", "no TLS"), ("http", "leaves at once")],
+)
+async def test_a_proxy_that_speaks_another_protocol_is_to_be_corrected(
+    scheme: str, behaviour: str, environment: Callable[..., None]
+) -> None:
+    async with Rogue(behaviour) as peer, door() as through:
+        environment(all=f"{scheme}://127.0.0.1:{peer.port}")
+        for using in (enter(through, "wss://127.0.0.1"), through.request("GET", "https://a.example/", {}, b"")):
+            with pytest.raises(ConnectFailedError) as caught:
+                await using
+            assert caught.value.remedy.endswith(PROXY_REMEDY)
+            assert "ws://" not in caught.value.remedy
+    del caught
+    await collect()
+
+
+@pytest.mark.parametrize("port", [0, 99_999, "x"])
+async def test_a_proxy_of_an_impossible_port_is_not_usable(port: object, environment: Callable[..., None]) -> None:
+    environment(all=f"http://127.0.0.1:{port}")
+    async with door() as through:
+        for using in (enter(through, "wss://a.example"), through.request("GET", "https://a.example/", {}, b"")):
+            with pytest.raises(ConnectFailedError) as caught:
+                await using
+            assert caught.value.remedy == PROXY_REMEDY
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])

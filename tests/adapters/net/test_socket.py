@@ -246,8 +246,8 @@ async def test_a_server_that_speaks_something_else_is_named(answer: bytes) -> No
         ("", "the address is not a WebSocket URL"),
         ("ws://[::1", "its address or subprotocol is unusable"),
         ("ws://a:99999/", "its address or subprotocol is unusable"),
-        (f"ws://{'a' * 64}.example/", "the host is not a host name"),
-        ("ws://a..example/", "the host is not a host name"),
+        (f"ws://{'a' * 64}.example/", f"{'a' * 64}.example cannot be resolved: it is not a host name"),
+        ("ws://a..example/", "a..example cannot be resolved: it is not a host name"),
         ("ws://a\0b/", "its address or subprotocol is unusable"),
     ],
 )
@@ -260,7 +260,8 @@ async def test_a_name_that_does_not_resolve_is_named(monkeypatch: pytest.MonkeyP
         raise sockets.gaierror(sockets.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
-    assert await problem_with("ws://nowhere.example/") == "Name or service not known"
+    problem = "nowhere.example cannot be resolved: Name or service not known"
+    assert await problem_with("ws://nowhere.example/") == problem
 
 
 @pytest.mark.parametrize(

@@ -171,8 +171,15 @@ BAD_FILES: dict[str, tuple[Bad, str]] = {
     ),
     "no key": (
         lambda files, own, _: {"certificate": files.write("c.pem", own.certificate)},
+        "TLS: '{}/c.pem' holds no key. Give it by --client-key, or Tls(key=...)",
+    ),
+    "another file for the key": (
+        lambda files, own, _: {
+            "certificate": files.write("c.pem", own.certificate),
+            "key": files.write("k.pem", own.certificate),
+        },
         (
-            "TLS: the file of the client key, '{}/c.pem', holds no private key in PEM. "
+            "TLS: the file of the client key, '{}/k.pem', holds no private key in PEM. "
             "Convert it by openssl, or name the file that holds the private key"
         ),
     ),
@@ -313,6 +320,65 @@ async def test_a_client_certificate_that_is_missing_or_wrong_is_named(
                 await use(through, way, peer.port)
     assert caught.value.problem == "TLS failed: the other end asks for a client certificate, or does not accept ours"
     assert caught.value.remedy == CERTIFICATE
+
+
+@pytest.mark.parametrize("way", ["websocket", "http"])
+async def test_an_alert_of_who_speaks_tls_is_never_answered_by_leaving_tls_out(
+    way: str, files: Files, ca: Path, authority: Authority
+) -> None:
+    context = serving(authority.identity(), files.folder)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-RSA-AES128-SHA")  # which nobody here offers
+    with StrictTls(context) as peer:
+        tls = Tls(ca=ca)
+        tls.context.set_ciphers("ECDHE+AESGCM")
+        async with door_with(tls) as through:
+            with pytest.raises(ConnectFailedError) as caught:
+                await use(through, way, peer.port)
+    assert caught.value.problem == (
+        "TLS failed: the other end asks for a client certificate, or does not accept ours, or shares no cipher"
+    )
+    assert caught.value.remedy == CERTIFICATE
+
+
+@pytest.mark.parametrize("behaviour", ["leaves once asked", "resets once asked"])
+async def test_who_hangs_up_once_tls_stands_may_want_a_certificate(
+    behaviour: str, files: Files, ca: Path, authority: Authority
+) -> None:
+    async with (
+        Rogue(behaviour, ssl=serving(authority.identity(), files.folder)) as peer,
+        door_with(Tls(ca=ca)) as through,
+    ):
+        with pytest.raises(ConnectFailedError) as caught:
+            await enter(through, f"wss://127.0.0.1:{peer.port}")
+    assert caught.value.remedy == (
+        "If it goes on, the exchange may bar this address, or is overloaded. A server that wants a client certificate "
+        "may do this: Tls(certificate=..., key=...), --client-cert and --client-key"
+    )
+
+
+async def test_a_websocket_without_tls_on_the_port_of_tls_is_told_with_the_scheme_to_use(
+    files: Files, authority: Authority
+) -> None:
+    async with Exchange(ssl=serving(authority.identity(), files.folder)) as exchange, door() as through:
+        with pytest.raises(ConnectFailedError) as caught:
+            await enter(through, exchange.ws_url.replace("wss:", "ws:"))
+    assert caught.value.remedy.endswith(". If the server speaks TLS, lead there with wss://")
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize("way", ["websocket", "http"])
+async def test_what_the_environment_names_in_vain_is_told_with_a_certificate_that_is_not_trusted(
+    name: str, way: str, files: Files, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(files.folder / "none"))
+    async with (
+        Rogue("says nothing", ssl=serving(authority.identity(), files.folder)) as peer,
+        door_with(Tls()) as through,
+    ):
+        with pytest.raises(ConnectFailedError) as caught:
+            await use(through, way, peer.port)
+    assert caught.value.remedy == f"{TRUST}. {name} names '{files.folder / 'none'}', which cannot be read"
 
 
 @pytest.mark.parametrize("way", ["websocket", "http"])

@@ -351,7 +351,9 @@ async def test_debug_shows_what_the_library_logs_and_nothing_of_other_libraries(
         _, err = await process.communicate()
     assert process.returncode == 0
     assert f"compat.plugin.legacy: stream {KEY}, item 0: starting" in err.decode()
-    assert all(line.startswith("compat.") for line in err.decode().splitlines())
+    *logged, end = err.decode().splitlines()
+    assert all(line.startswith("compat.") for line in logged)
+    assert end.endswith(" 1 item, 0 gaps")
     assert b"horse" not in err
 
 

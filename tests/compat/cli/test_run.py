@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +58,30 @@ async def run(
         return await asyncio.to_thread(command, *arguments)
 
 
+def told(err: str) -> list[str]:
+    """What is told on stderr, without the time of day that each line begins with."""
+    lines = [line.partition(" ") for line in err.splitlines() if line.strip()]
+    assert all(datetime.strptime(time, "%H:%M:%S") for time, _, _ in lines)  # noqa: DTZ007 - a time of day
+    return [what for _, _, what in lines]
+
+
+class Event(msgspec.Struct, forbid_unknown_fields=True):
+    """An event of ndjson: exactly these fields."""
+
+    event: str
+    sequence: int
+    timestamp: int
+    message: str
+    state: str = ""
+    lost: int | None = None
+    items: int | None = None
+    gaps: int | None = None
+
+
+def events(err: str) -> list[Event]:
+    return [msgspec.json.decode(line, type=Event) for line in err.splitlines() if line]  # on Ctrl-C an empty one
+
+
 async def result(process: asyncio.subprocess.Process, *, within: float) -> tuple[int | None, bytes, str]:
     async with asyncio.timeout(within):
         out, err = await process.communicate()
@@ -67,7 +92,8 @@ async def result(process: asyncio.subprocess.Process, *, within: float) -> tuple
 async def test_ndjson_is_one_exact_json_object_a_line(command: Command, fixture: PluginFixture) -> None:
     async with Exchange(seed=4, mode="replay", rate=math.inf, limit=7) as exchange:
         outcome = await run(command, exchange, fixture, "--allow-private", "--count", 7, "--format", "ndjson")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.code == 0
+    assert [event.state or event.event for event in events(outcome.err)] == ["starting", "streaming", "stopped", "end"]
     assert outcome.out.endswith(b"\n")
     lines = outcome.out.splitlines()
     assert [list(json.loads(line)) for line in lines] == [["key", "timestamp", "dataType", "sequence", "data"]] * 7
@@ -82,7 +108,7 @@ async def test_ndjson_is_one_exact_json_object_a_line(command: Command, fixture:
 async def test_json_is_one_document(command: Command, count: int) -> None:
     async with Exchange(mode="replay", rate=math.inf, limit=3) as exchange:
         outcome = await run(command, exchange, LEGACY, "--allow-private", "--count", count, "--format", "json")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, told(outcome.err)) == (0, ["1 item, 0 gaps" if count == 1 else "3 items, 0 gaps"])
     document = json.loads(outcome.out)
     assert (document["schemaVersion"], len(document["items"])) == (1, count)
     assert [list(item) for item in document["items"]] == [["key", "timestamp", "dataType", "sequence", "data"]] * count
@@ -115,10 +141,33 @@ async def test_tls_by_files_reaches_an_exchange_that_asks_for_a_certificate(
     async with Exchange(mode="replay", limit=1, ssl=context) as exchange:
         options = ("--allow-private", "--count", 1, *files, "--client-key-password-env", "KEY_PASSWORD")
         outcome = await run(command, exchange, LEGACY, *options)
-        assert (outcome.code, outcome.err) == (0, "")
+        assert (outcome.code, told(outcome.err)) == (0, ["1 item, 0 gaps"])
         outcome = await run(command, exchange, LEGACY, *options[:3], *files[:2])
         assert outcome.code == 1
         assert "could not connect" in outcome.err
+
+
+def test_a_tls_file_that_is_at_fault_is_told_under_its_option(command: Command, tmp_path: Path) -> None:
+    own = Authority().identity("client.example")
+    certificate, nothing = tmp_path / "c.pem", tmp_path / "nothing.pem"
+    certificate.write_bytes(own.certificate)
+    nothing.write_bytes(b"")
+    options = ("run", LEGACY.path, KEY, "--client-cert", certificate)
+    outcome = command(*options)
+    assert (outcome.code, outcome.err.splitlines()) == (
+        2,
+        [
+            f"error: Invalid value for '--client-cert': '{certificate}' holds no key.",
+            "  Give it by --client-key, or Tls(key=...)",
+        ],
+    )
+    for option in ("--ca-file", "--client-cert", "--client-key"):
+        outcome = command(*options, option, nothing)
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"error: Invalid value for '{option}': the file of the ")
+        assert f"'{nothing}', holds no " in outcome.err
+    outcome = command(*options[:3], "--client-key", certificate)
+    assert outcome.err.startswith("error: Invalid value for '--client-key': there is a key and no certificate.")
 
 
 def test_tls_files_that_cannot_be_used_are_told_as_wrong_usage(
@@ -133,7 +182,7 @@ def test_tls_files_that_cannot_be_used_are_told_as_wrong_usage(
     assert (outcome.code, outcome.err.splitlines()) == (
         2,
         [
-            f"error: Invalid value: TLS: the password does not open the key in '{both}'.",
+            f"error: Invalid value for '--client-key-password-env': the password does not open the key in '{both}'.",
             "  Check the password, and whether it is that of this file",
         ],
     )
@@ -185,7 +234,7 @@ def test_a_rewrite_that_fits_nothing_is_told(command: Command) -> None:
     assert outcome.code == 1
     what, remedy = outcome.err.splitlines()
     assert what.startswith("error: could not connect to wss://stream.simex.example/ws: stream.simex.example cannot be")
-    assert remedy == "  No rewrite fits this address; there is one for wss://stream.semix.example"
+    assert remedy.startswith("  No rewrite fits this address; there is one for wss://stream.semix.example. Check the")
 
 
 SEVERAL_LINES = (b'{\n  "close": 1.50,\r\n  "note": "a\\nb"\n}', b"[1,\r2.50]")
@@ -213,10 +262,10 @@ def test_a_payload_that_a_plugin_wrote_over_several_lines_is_still_one_line(data
 
 
 @BOTH_KINDS
-async def test_text_shows_time_key_and_payload_and_nothing_on_stderr(command: Command, fixture: PluginFixture) -> None:
+async def test_text_shows_time_key_and_payload(command: Command, fixture: PluginFixture) -> None:
     async with Exchange(mode="replay", rate=math.inf, limit=3) as exchange:
         outcome = await run(command, exchange, fixture, "--allow-private", "--count", 3)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, told(outcome.err)) == (0, ["3 items, 0 gaps"])
     lines = [line.split(" ", 2) for line in outcome.out.decode().splitlines()]
     assert [key for _, key, _ in lines] == [KEY] * 3
     items = [StreamData(candle_key(), 0, "ohlcv", payload.encode(), n) for n, (_, _, payload) in enumerate(lines)]
@@ -231,23 +280,60 @@ async def test_no_more_items_are_taken_than_were_asked_for(command: Command) -> 
         await exchange.wait_for_disconnect(timeout=2)
 
 
-async def test_events_are_told_on_stderr(command: Command) -> None:
+async def cut(exchange: Exchange) -> None:
+    """End every connection once candles have been sent, and wait until somebody is back."""
+    await exchange.wait_for_connections(1, timeout=10)
+    await until(lambda: exchange.journal.klines > 5, "the first candles are sent")
+    await exchange.drop_all()
+    await exchange.wait_for_connections(1, timeout=10)
+
+
+async def test_events_are_told_on_stderr_with_their_time_and_place(command: Command) -> None:
     async with Exchange(rate=100) as exchange:
-
-        async def cut() -> None:
-            await exchange.wait_for_connections(1, timeout=10)
-            await until(lambda: exchange.journal.klines > 5, "the first candles are sent")
-            await exchange.drop_all()
-            await exchange.wait_for_connections(1, timeout=10)
-
         outcome, _ = await asyncio.gather(
-            run(command, exchange, LEGACY, "--allow-private", "--count", 100, "--format", "ndjson"), cut()
+            run(command, exchange, LEGACY, "--allow-private", "--count", 100), cut(exchange)
         )
+        assert len(exchange.journal.connections) == 2
+    assert (outcome.code, len(outcome.out.splitlines())) == (0, 100)
+    reconnect, gap, back, end = told(outcome.err)
+    assert reconnect.startswith("reconnect: ")
+    assert re.match(r"gap before item ([5-9]|\d\d): items may be missing: ", gap)
+    assert re.fullmatch(r"back after \d+\.\d s", back)
+    assert end == "100 items, 1 gap"
+
+
+async def test_a_machine_can_place_a_gap_among_the_items(command: Command) -> None:
+    async with Exchange(rate=100) as exchange:
+        options = ("--allow-private", "--count", 100, "--format", "ndjson")
+        outcome, _ = await asyncio.gather(run(command, exchange, LEGACY, *options), cut(exchange))
     assert outcome.code == 0
-    assert len(outcome.out.splitlines()) == 100
-    kinds = [line.partition(":")[0] for line in outcome.err.splitlines()]
-    assert kinds == ["reconnect", "gap"]
-    assert len(exchange.journal.connections) == 2
+    items = [msgspec.json.decode(line, type=Line) for line in outcome.out.splitlines()]
+    found = events(outcome.err)
+    assert [event.state or event.event for event in found] == [
+        *("starting", "streaming", "recovering", "reconnect", "gap", "streaming", "stopped", "end"),
+    ]
+    gap, end = found[4], found[-1]
+    before, after = items[gap.sequence - 1], items[gap.sequence]
+    assert before.timestamp <= gap.timestamp <= after.timestamp
+    assert (gap.lost, end.items, end.gaps) == (None, 100, 1)
+    assert end.message == "100 items, 1 gap"
+
+
+async def test_an_interruption_while_the_stream_recovers_is_told_as_such(start: Start) -> None:
+    async with Exchange(rate=100) as exchange:
+        process = await start("run", LEGACY.path, KEY, *redirected(exchange), "--allow-private", "--format", "ndjson")
+        await until(lambda: exchange.journal.klines > 5, "candles are sent", within=20)
+        exchange.reject(1_000_000)
+        await exchange.drop_all()
+        assert process.stderr is not None
+        err = b""
+        async with asyncio.timeout(10):
+            while b"recovering" not in err:
+                err += await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        code, _, rest = await result(process, within=5)
+    assert code == 130
+    assert re.fullmatch(r"\d+ items, \d gaps?, interrupted while recovering", events(rest)[-1].message)
 
 
 @BOTH_KINDS
@@ -281,7 +367,7 @@ async def test_a_stream_that_the_plugin_ends_exits_with_0(command: Command) -> N
         outcome, _ = await asyncio.gather(
             run(command, exchange, PLUGINS["legacy-command"], "--allow-private"), say_goodbye()
         )
-    assert (outcome.code, outcome.out.count(b"\n"), outcome.err) == (0, 2, "")
+    assert (outcome.code, outcome.out.count(b"\n"), told(outcome.err)) == (0, 2, ["2 items, 0 gaps"])
 
 
 def test_a_module_that_cannot_run_exits_with_1_and_the_finding(command: Command) -> None:
@@ -358,8 +444,10 @@ async def test_ctrl_c_ends_a_run_within_three_seconds_and_without_noise(
         assert code == 130
         # A guest that sleeps cannot be stopped, which is told; nothing else is. The plugin without a nap falls asleep
         # for a second when its connection ends, and may or may not wake in time.
-        told = ["lingers until it wakes" in line for line in err.splitlines() if line.strip()]
-        assert told in ([[True]] if options else [[], [True]] if fixture is SLEEPING else [[]])
+        *before, last = err.strip().splitlines()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d \d+ items?, 0 gaps", last)
+        lingering = ["lives on until it wakes" in line or "lingers until it wakes" in line for line in before]
+        assert lingering in ([[True] * 2] if options else [[], [True] * 2] if fixture is SLEEPING else [[]])
         await exchange.wait_for_disconnect(timeout=2)
 
 
@@ -371,7 +459,7 @@ async def test_ctrl_c_ends_a_run_that_waits_for_its_first_item(start: Start, fix
         await until(lambda: exchange.journal.connections[0].sent > 0, "the subscription is confirmed", within=10)
         process.send_signal(signal.SIGINT)
         code, out, err = await result(process, within=3)
-    assert (code, out, err.strip()) == (130, b"", "")
+    assert (code, out, told(err)) == (130, b"", ["0 items, 0 gaps"])
 
 
 @BOTH_KINDS
