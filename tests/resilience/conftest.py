@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
-BOTH = ("legacy-command", "generic-blocking")
-EVERY = ("legacy-callback", *BOTH, "generic-goroutine")
+BOTH = ("legacy-callback", "generic-blocking")  # neither declares rate limits of its own
+EVERY = (*BOTH, "legacy-command", "generic-goroutine")
 
 
 @pytest.fixture(params=BOTH)
@@ -37,7 +37,7 @@ def every(request: pytest.FixtureRequest) -> PluginFixture:
 @pytest.fixture
 def legacy() -> PluginFixture:
     """A legacy plugin."""
-    return PLUGINS["legacy-command"]
+    return PLUGINS["legacy-callback"]
 
 
 def _sockets() -> set[str]:
