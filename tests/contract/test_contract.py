@@ -39,7 +39,7 @@ from compat import (
 )
 from compat.demo.exchange import Exchange
 from compat.demo.market import GENESIS
-from tests.support.flavours import FLAVOURS, Flavour
+from tests.support.flavours import ASYNCIO, FLAVOURS, Flavour
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
 from tests.support.simex import QUICK, candle_of, candles, open_against
 from tests.support.waiting import drain, guest_threads, told, until
@@ -65,7 +65,12 @@ def fixture(request: pytest.FixtureRequest) -> PluginFixture:
     return found
 
 
-@pytest.fixture(params=FLAVOURS, ids=lambda flavour: flavour.name)
+FACES = [
+    pytest.param(flavour, id=flavour.name, marks=[] if flavour is ASYNCIO else pytest.mark.ours) for flavour in FLAVOURS
+]
+
+
+@pytest.fixture(params=FACES)
 def flavour(request: pytest.FixtureRequest) -> Flavour:
     """Each face of the library in turn."""
     found: Flavour = request.param

@@ -17,6 +17,8 @@ from compat.demo.exchange import Exchange
 from examples import actor_pykka, actor_sink
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
 
+pytestmark = pytest.mark.ours
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples"
 KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"

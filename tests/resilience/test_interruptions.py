@@ -45,6 +45,30 @@ async def test_a_stream_survives_that_its_connections_end_again_and_again(every:
     assert len(exchange.journal.connections) >= 3
 
 
+@pytest.mark.endurance
+async def test_a_server_that_closes_cleanly_again_and_again_is_tried_ever_more_rarely(both: PluginFixture) -> None:
+    async def close_often(exchange: Exchange) -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            await exchange.close_all()
+
+    backoff = Backoff(first=0.2, highest=2.0)  # items come in between, but not for half a minute
+    async with (
+        Exchange(rate=100) as exchange,
+        open_against(both, exchange, settings=settings(backoff=backoff)) as plugin,
+        watching(plugin) as watched,
+    ):
+        await watched.more(5)
+        closing = asyncio.create_task(close_often(exchange))
+        await asyncio.sleep(5)
+        tried = len(exchange.journal.connections)
+        closing.cancel()
+        await watched.more(20)
+    assert 3 <= tried <= 16  # 25 without waiting
+    assert watched.audit.problems == ()
+
+
+@pytest.mark.endurance
 @pytest.mark.timeout(240)  # a hundred guests, on a busy machine
 async def test_a_stream_outlives_a_hundred_connections_that_are_dropped_at_once(both: PluginFixture) -> None:
     backoff = Backoff(first=0.005, highest=0.01)
@@ -83,6 +107,7 @@ async def test_a_message_that_is_too_large_costs_the_connection_and_no_more(both
     assert "1009" in reasons[0] or "longer than" in reasons[0]
 
 
+@pytest.mark.endurance
 @pytest.mark.timeout(150)  # on a busy machine
 async def test_two_hundred_streams_do_not_storm_an_exchange_that_comes_back(legacy: PluginFixture) -> None:
     pacing = Pacing(rate=100, burst=20)

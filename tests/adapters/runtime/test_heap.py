@@ -39,6 +39,7 @@ def resident_after(rounds: str) -> list[float]:
     return [float(line) for line in run.stdout.split()]
 
 
+@pytest.mark.endurance
 def test_guests_that_come_and_go_leave_no_memory_behind() -> None:
     assert max(resident_after(SCRIPT)) < 400  # 230; 730 where large blocks are kept
 
