@@ -106,7 +106,7 @@ class Gateway:
         shut = PACER.shut_for(host)
         if shut:
             problem = f"the server has asked to be left alone for another {shut:.0f} s"
-            raise ConnectFailedError(target, problem, status=min(BUSY), retry_after=shut)
+            raise ConnectFailedError(target, problem, status=429, retry_after=shut)
 
     def _redactor(self, target: str, headers: Mapping[str, str]) -> Callable[[str], str]:
         """Takes out of a text what the other end was sent to know us by, which it may repeat."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from compat import lingering_guests
 from tests.support.plugins import FIXTURES, PluginFixture
+from tests.support.resources import all_returned
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -40,23 +40,16 @@ def legacy() -> PluginFixture:
     return PLUGINS["legacy-callback"]
 
 
-def _sockets() -> set[str]:
-    files = (str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
-    return {file for file in files if file.startswith("socket:")}
-
-
 @pytest.fixture(autouse=True)
 async def everything_returns() -> AsyncIterator[None]:
     """Threads, sockets, tasks and guests are where they were."""
     await asyncio.to_thread(int)  # the pool of threads of the loop exists
     gc.collect()
-    sockets, threads, tasks = _sockets(), threading.active_count(), len(asyncio.all_tasks())
-    lingering = lingering_guests()
-    yield
-    gc.collect()
+    threads, lingering = threading.active_count(), lingering_guests()
+    async with all_returned():
+        yield
+        gc.collect()
     await until(lambda: threading.active_count() <= threads + _POOL, "the threads end")
-    await until(lambda: len(asyncio.all_tasks()) <= tasks, "the tasks end")
-    await until(lambda: _sockets() <= sockets, "the sockets are closed")
     assert lingering_guests() <= lingering
 
 
