@@ -79,6 +79,7 @@ class PluginAdapter:
             key,
             self._drive,
             capacity=settings.buffer,
+            capacity_bytes=settings.bounds.max_buffered,
             idle_limit=settings.idle_limit,
             clock=settings.clock,
             logger=self._host.logger,

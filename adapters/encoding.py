@@ -131,9 +131,6 @@ def declared(report: ModuleReport) -> MessageEncoding | None:
     return MessageEncoding.TEXT if built < _CHANGED else MessageEncoding.BASE64
 
 
-_proven = Recent[MessageEncoding](256)  # of this process: a module wants the same whoever runs it
-
-
 class Reply(Protocol):
     """A plugin's answer to a message."""
 
@@ -152,16 +149,18 @@ class Encoder:
     Args:
         sha256: The digest of the plugin's module.
         decided: The encoding, where that is no question; see ``declared``.
+        proven: Where it is kept by digest once it was found out: a module wants the same whoever runs it.
     """
 
-    def __init__(self, sha256: str, decided: MessageEncoding | None) -> None:
+    def __init__(self, sha256: str, decided: MessageEncoding | None, proven: Recent[MessageEncoding]) -> None:
         self._sha256 = sha256
         self._decided = decided
+        self._proven = proven
 
     def known(self) -> MessageEncoding | None:
         """What the plugin wants, as far as is known now; another plugin of the same module may have shown it."""
         if self._decided is None:
-            self._decided = _proven.get(self._sha256)
+            self._decided = self._proven.get(self._sha256)
         return self._decided
 
     async def deliver(self, message: str | bytes, give: Callable[[str], Awaitable[R]]) -> R | None:
@@ -193,5 +192,5 @@ class Encoder:
     def _concluded(self, verdict: Verdict) -> bool:
         if verdict.proven is not None:
             self._decided = verdict.proven
-            _proven.put(self._sha256, verdict.proven)
+            self._proven.put(self._sha256, verdict.proven)
         return verdict.counts

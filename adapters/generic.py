@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTER", "GenericDriver", "generic_adapter"]
 
 _LOOK_EVERY = 0.1  # seconds between two looks at a running guest
-# When a guest counts as stuck on connections that are dead, from when it has been told of it:
-_DEAD_ANSWERS = 20  # answers, each after 50 ms or more, without an attempt to open another
-_ASKING_AFTER = 3.0  # seconds, if it has asked for one of them again
-_LOST_AFTER = 30.0  # seconds, whatever it does: it may be backing off
 
 
 def generic_adapter(name: str, wasm: bytes, report: ModuleReport, settings: AdapterSettings) -> PluginAdapter:
@@ -164,9 +160,9 @@ class GenericDriver:
             return
         closed = PluginProtocolError(self._host.name, "start_stream", "it keeps using a connection that it has closed")
         lost = network.lost or closed
-        dead = time.monotonic() - dead_since
-        asks_again = network.failures > 1 and dead > _ASKING_AFTER
-        if asks_again or network.failures >= _DEAD_ANSWERS or dead > _LOST_AFTER:
+        dead, bounds = time.monotonic() - dead_since, self._host.settings.bounds
+        asks_again = network.failures > 1 and dead > bounds.asking_after
+        if asks_again or network.failures >= bounds.dead_answers or dead > bounds.lost_after:
             raise lost
         self._stream.enter_state(StreamState.RECOVERING, str(lost))
 
@@ -179,7 +175,8 @@ class GenericDriver:
         except CompatError as error:
             self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor failed: {error}")
             return None
-        if await Handover(life, successor, self._tell_unsure).run() is Outcome.FAILED:
+        patience = self._host.settings.bounds.handover_timeout
+        if await Handover(life, successor, self._tell_unsure, patience=patience).run() is Outcome.FAILED:
             await self._end(successor)
             self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor ended at once")
             return None

@@ -34,8 +34,6 @@ __all__ = ["GuestStream"]
 # Exports to enter a parked guest through: they take no input, change nothing and ask nobody (get_timeframes may).
 _DOORS = ("get_name", "plugin_info", "meta", "get_credential_fields", "get_configuration_fields")
 _IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
-_ENDED_AFTER = 2.0  # seconds of doing nothing without a connection until a guest counts as returned
-_LOST_AFTER = 30.0  # the same after a connection was lost: it may be backing off
 _GRACE = 0.4  # seconds for a guest to leave by itself
 
 
@@ -121,12 +119,12 @@ class GuestStream:
 
     def _has_ended(self, idle: float) -> bool:
         """Whether a guest that did nothing for ``idle`` seconds has returned for good."""
-        network = self.live.network
+        network, bounds = self.live.network, self._host.settings.bounds
         if network.alive:
             return False
         if network.lost is None:
-            return idle > _ENDED_AFTER
-        if idle > _LOST_AFTER:
+            return idle > bounds.returned_after
+        if idle > bounds.lost_after:
             raise network.lost
         return False
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Handover", "Outcome", "Overlap", "find_overlap"]
 
-_PATIENCE = 10.0  # seconds to wait for an item that both guests have seen
 _MOST_HELD = 20_000  # items of the successor that are kept while nothing is found
 _LOOK_EVERY = 0.02  # seconds
 _LONGEST_RUN = 32  # items compared; a feed of equal items must not cost more
@@ -82,9 +81,13 @@ class Handover:
         old: The predecessor.
         new: The successor.
         unsure: Told, at that place among the items, that nothing shows where the two meet. May be on any thread.
+        patience: Seconds to wait for an item that both guests have seen.
     """
 
-    def __init__(self, old: GuestStream, new: GuestStream, unsure: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, old: GuestStream, new: GuestStream, unsure: Callable[[], None] = lambda: None, *, patience: float = 10.0
+    ) -> None:
+        self._patience = patience
         self._old = old
         self._new = new
         self._unsure = unsure
@@ -92,7 +95,7 @@ class Handover:
 
     async def run(self) -> Outcome:
         """Hand over. Once begun in earnest, there is no way back to the predecessor."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + self._patience
         while time.monotonic() < end and not self._old.ending.done() and len(self._new.publisher.held) < _MOST_HELD:
             if self._new.ending.done():
                 return Outcome.FAILED

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import attrs
 import msgspec
 
+from adapters.bounds import Bounds
 from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import GuardedSocket
 from detectors.errors import NetworkError
@@ -23,7 +24,6 @@ from detectors.errors import NetworkError
 __all__ = ["AppHeartbeat", "Heart", "Heartbeat", "read_heartbeat"]
 
 _LEAST, _MOST = 50, 24 * 60 * 60 * 1_000  # milliseconds between two pings
-_PATIENCE = (5.0, 20.0)  # seconds to wait for a pong: as long as the interval, but within these
 
 
 @attrs.frozen
@@ -158,11 +158,13 @@ class Heart:
     Args:
         heartbeat: What keeps it alive.
         socket: The connection.
+        bounds: How long a pong is waited for.
     """
 
-    def __init__(self, heartbeat: Heartbeat, socket: GuardedSocket) -> None:
+    def __init__(self, heartbeat: Heartbeat, socket: GuardedSocket, bounds: Bounds) -> None:
         self._heartbeat = heartbeat
         self._socket = socket
+        self._bounds = bounds
         self._sending = asyncio.Lock()  # a connector's sockets need not bear two senders at once
         self._listening_since: float | None = None
         self._taken_at = 0.0  # when the latest message came
@@ -229,7 +231,7 @@ class Heart:
                 await self.send(ping)
 
     async def _ping_frames(self, interval: float) -> None:
-        patience = min(max(interval, _PATIENCE[0]), _PATIENCE[1])
+        patience = min(max(interval, self._bounds.shortest_pong_timeout), self._bounds.longest_pong_timeout)
         while True:
             await asyncio.sleep(interval)
             try:

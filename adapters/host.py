@@ -23,7 +23,7 @@ from adapters.closing import Closing
 from adapters.contract import PluginInfo
 from adapters.errors import ConfigurationError, GuestStoppedError, PluginCallError, UnknownExportError
 from adapters.fields import completed, misspelt
-from adapters.metadata import METADATA_EXPORTS, Answers, AnswersCache, merge_info
+from adapters.metadata import METADATA_EXPORTS, Answers, merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
 from adapters.publisher import CLOSING
@@ -43,9 +43,6 @@ from detectors.rules import KERNEL_NAMESPACE
 __all__ = ["GuestHooks", "LiveGuest", "PluginHost"]
 
 _serial = itertools.count(1)  # guests of this process
-_answers = AnswersCache(256)  # of this process: a module says the same of itself whoever asks
-_METADATA_TIMEOUT = 5.0  # seconds for each of plugin_info and meta
-_CONFIGURE_TIMEOUT = 10.0  # seconds
 
 Configure = Callable[[Guest], Awaitable[None]]
 
@@ -145,10 +142,10 @@ class PluginHost:
             raise
 
     async def _read_info(self) -> PluginInfo:
-        answers = _answers.get(self.report.sha256)
+        answers = self.settings.shared.answers.get(self.report.sha256)
         if answers is None:
             answers = await self._ask_for_metadata()
-            _answers.put(self.report.sha256, answers)
+            self.settings.shared.answers.put(self.report.sha256, answers)
         return merge_info(self.name, answers, self.report)
 
     async def _ask_for_metadata(self) -> Answers:
@@ -166,7 +163,7 @@ class PluginHost:
                     guest = None
                 guest = guest or self._guest_without_network(calls.append)
                 try:
-                    said[export] = decode(await guest.call(export, b"", timeout=_METADATA_TIMEOUT))
+                    said[export] = decode(await guest.call(export, b"", timeout=self.settings.bounds.metadata_timeout))
                 except (CompatError, ValueError) as error:
                     problems.append(f"{export}: {error}")
                 if calls:
@@ -225,6 +222,8 @@ class PluginHost:
             self.settings.websockets(),
             self.settings.http_client,
             pacing=self.settings.pacing,
+            pacer=self.settings.shared.pacer,
+            max_response=self.settings.bounds.max_response,
             redact=self.redact,
         )
         network = GuestNetwork(
@@ -341,7 +340,8 @@ class PluginHost:
         if not self.report.has_export(export):
             problem = f"it takes none (it does not export {export})"
             raise ConfigurationError(self.name, problem, remedy="Leave the configuration out")
-        output = await guest.call(export, msgspec.json.encode(dict(config)), timeout=_CONFIGURE_TIMEOUT)
+        timeout = self.settings.bounds.configure_timeout
+        output = await guest.call(export, msgspec.json.encode(dict(config)), timeout=timeout)
         try:
             answer = decode_object(output)
         except ValueError:

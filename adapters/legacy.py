@@ -62,7 +62,8 @@ def legacy_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adapt
         return LegacyDriver(host, dialect, stream, stream_id, encoder=encoder, pool=pool)
 
     host = PluginHost(name, wasm, report, settings, configure)
-    encoder = Encoder(report.sha256, dialect.encoding or settings.message_encoding or declared(report))
+    decided = dialect.encoding or settings.message_encoding or declared(report)
+    encoder = Encoder(report.sha256, decided, settings.shared.encodings)
     told = encoder.known if dialect.encoding is None else lambda: None
     return PluginAdapter(host, drive, farewell=dialect.shutdown, message_encoding=told)
 

@@ -36,12 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Action", "LegacyDriver"]
 
 _MESSAGE = "handle_stream_message"
-_FAREWELL_TIMEOUT = 0.5  # seconds for what is told a plugin when it is not needed any more
-_PREPARE_TIMEOUT = 40.0  # seconds; the plugin may have to make requests, and each is given up after 15
-_LIMITS_TIMEOUT = 120.0  # seconds for the plugin's own rate limits, at the first time
-_MESSAGE_TIMEOUT = 10.0  # seconds for one message or event
 _LOOKS = 10  # for a stale stream, within its limit
-_ERRORS_IN_A_ROW = 100  # messages the plugin may fail on, one after the other, until the stream fails
 
 
 class Action(enum.StrEnum):
@@ -82,6 +77,7 @@ class LegacyDriver:
         self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str, *, encoder: Encoder, pool: Pool
     ) -> None:
         self._host = host
+        self._bounds = host.settings.bounds
         self._dialect = dialect
         self._stream = stream
         self._proposed_id = stream_id
@@ -159,12 +155,14 @@ class LegacyDriver:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
         self._connected_at = None
         name, export, key = self._host.name, self._dialect.prepare, self._stream.key
-        await self._host.limits.acquire(f"{key.type}Stream", None if self._connected_once else _LIMITS_TIMEOUT)
+        patience = None if self._connected_once else self._bounds.rate_limits_timeout
+        await self._host.limits.acquire(f"{key.type}Stream", patience)
         self._guest = await self._host.shared(f"streams {self._place}")
         request = msgspec.json.encode(self._dialect.request(key, self._proposed_id))
         network, begun = self._guest.network, time.monotonic()
         try:
-            answer = decode_object(await self._guest.guest.call(export, request, timeout=_PREPARE_TIMEOUT))
+            timeout = self._bounds.prepare_timeout
+            answer = decode_object(await self._guest.guest.call(export, request, timeout=timeout))
             if answer.get("success") is False or answer.get("result") is False:
                 raise self._rejected(self._host.redact(str(answer.get("error") or "")))
             self._setup = self._dialect.setup(answer, self._proposed_id)
@@ -196,7 +194,7 @@ class LegacyDriver:
 
     async def _greet(self) -> Heart:
         assert self._socket is not None and self._setup is not None  # noqa: S101, PT018 - _connect has set both
-        heart = self._heart = Heart(self._setup.heartbeat, self._socket)
+        heart = self._heart = Heart(self._setup.heartbeat, self._socket, self._bounds)
         for message in self._setup.initial_messages:
             await heart.send(message)
         if not self._told_of_heartbeat:
@@ -232,7 +230,7 @@ class LegacyDriver:
         request = {"message": message, "messageType": "data"}
         if self._setup is not None and self._setup.context is not None:
             request["streamContext"] = self._setup.context
-        return await self._ask(_MESSAGE, request, _MESSAGE_TIMEOUT)
+        return await self._ask(_MESSAGE, request, self._bounds.message_timeout)
 
     def _tell_unreadable(self) -> None:
         if self._encoder.known() == MessageEncoding.TEXT:
@@ -241,19 +239,19 @@ class LegacyDriver:
             problem = "a binary message is no UTF-8 text, and it is not known whether the plugin reads base64"
             self._stream.tell(EventKind.GAP, problem)
 
-    async def _tell_disconnected(self, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
+    async def _tell_disconnected(self, problem: str = "", timeout: float | None = None) -> None:
         """Tell the plugin that its connection is gone, once, and only if it has heard that there was one."""
         if self._told_connected:
             self._told_connected = False
             await self._tell_plugin("disconnected", problem, timeout)
 
-    async def _tell_plugin(self, event: str, problem: str = "", timeout: float = _MESSAGE_TIMEOUT) -> None:
+    async def _tell_plugin(self, event: str, problem: str = "", timeout: float | None = None) -> None:
         """Deliver a connection event, where the plugin takes them and its guest is alive; obey the answer."""
         export = self._dialect.connection_event
         if self._guest is None or not self._guest.guest.usable or not self._host.report.has_export(export):
             return
         request = {"eventType": event, **({"error": problem} if problem else {})}
-        self._obey(export, await self._ask(export, request, timeout))
+        self._obey(export, await self._ask(export, request, timeout or self._bounds.message_timeout))
 
     async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Reply:
         """Call the shared guest; what it answers is not obeyed yet."""
@@ -298,7 +296,7 @@ class LegacyDriver:
         """Tell that the plugin failed on one message; raises when it fails on every one."""
         self._stream.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
         self._failed_in_a_row += 1
-        if self._failed_in_a_row >= _ERRORS_IN_A_ROW:
+        if self._failed_in_a_row >= self._bounds.failures_in_a_row:
             raise _Close(self._rejected(f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}"))
 
     def _rejected(self, reason: str) -> StreamRejectedError:
@@ -315,8 +313,8 @@ class LegacyDriver:
         try:
             await self._disconnect()
             with contextlib.suppress(CompatError, TimeoutError, _Reconnect, _Close):
-                async with asyncio.timeout(_FAREWELL_TIMEOUT):
-                    await self._tell_disconnected(timeout=_FAREWELL_TIMEOUT)
+                async with asyncio.timeout(self._bounds.farewell_timeout):
+                    await self._tell_disconnected(timeout=self._bounds.farewell_timeout)
         finally:
             self._pool.give_back(self._place)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from adapters.arguments import FUNCTION, MAPPING, TRUTH, at_least, more_than_0, offering, one_of_type, whole
+from adapters.bounds import Bounds
 from adapters.buckets import TokenBuckets
 from adapters.contract import MessageEncoding
 from adapters.net.http import http_client
@@ -19,6 +20,7 @@ from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
 from adapters.net.tls import Tls
 from adapters.observe import Observer
+from adapters.shared import PROCESS, Shared
 
 if TYPE_CHECKING:
     import httpx
@@ -92,6 +94,8 @@ class AdapterSettings:
             of a host function from there crashes the process: only for modules that are trusted.
         token_buckets: Where the tokens of plugins' rate limits are; by default those of the process, which all plugins
             share that say they are the same one.
+        bounds: How long guests and peers may take, and how much they may send.
+        shared: What is known of modules and hosts; by default that of the process.
 
     Raises:
         UsageError: One of them makes no sense. Of what is injected, only that it can be called, or has its method, is
@@ -117,6 +121,8 @@ class AdapterSettings:
     )
     allow_start_section: bool = attrs.field(default=False, validator=TRUTH)
     token_buckets: TokenBuckets = attrs.field(default=TOKEN_BUCKETS, validator=one_of_type(TokenBuckets))
+    bounds: Bounds = attrs.field(default=Bounds(), validator=one_of_type(Bounds))
+    shared: Shared = attrs.field(default=PROCESS, repr=False, validator=one_of_type(Shared))
 
     def websockets(self) -> Connector:
         """What opens WebSockets: the connector, under ``tls`` where that is for it to use."""
@@ -127,4 +133,6 @@ class AdapterSettings:
 
     def http_client(self) -> httpx.AsyncClient:
         """A client for ``http_request``, under ``tls`` unless it is made by a function of your own."""
-        return self.http() if self.http else http_client(self.tls.context if self.tls else None)
+        if self.http:
+            return self.http()
+        return http_client(self.tls.context if self.tls else None, response_timeout=self.bounds.response_timeout)

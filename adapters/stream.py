@@ -24,8 +24,6 @@ from adapters.rate import Rate
 
 __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
 
-_BUFFERED_BYTES = 32 * 2**20  # payload bytes that may wait for the consumer, however few the items
-
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
     StreamState.NEW: frozenset({StreamState.STARTING, StreamState.STOPPED}),
     StreamState.STARTING: frozenset(
@@ -57,6 +55,7 @@ class AdapterStream:
         key: The key of the stream.
         make_driver: Makes the driver that feeds this stream.
         capacity: Items that may wait for the consumer.
+        capacity_bytes: Payload bytes that may wait for the consumer, however few the items.
         idle_limit: Seconds without an item after which the driver starts anew; ``None``: however long it takes.
         clock: Nanoseconds since 1970 UTC.
         logger: Where events are logged.
@@ -70,6 +69,7 @@ class AdapterStream:
         make_driver: Callable[[AdapterStream], Driver],
         *,
         capacity: int = 4_096,
+        capacity_bytes: int = 32 * 2**20,
         idle_limit: float | None = None,
         clock: Callable[[], int] = time.time_ns,
         logger: logging.Logger | None = None,
@@ -79,6 +79,7 @@ class AdapterStream:
         self._key = key
         self._make_driver = make_driver
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
         self.idle_limit = idle_limit
         self.clock = clock
         self._logger = logger or logging.getLogger("compat.stream")
@@ -298,7 +299,7 @@ class AdapterStream:
 
     def _is_full(self, parts: int = 1) -> bool:
         """Whether the buffer is full, or one of so many equal parts of it."""
-        return len(self._mailbox) >= self._capacity / parts or self._buffered_bytes >= _BUFFERED_BYTES / parts
+        return len(self._mailbox) >= self._capacity / parts or self._buffered_bytes >= self._capacity_bytes / parts
 
     def _add(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters.bounds import Bounds
 from adapters.buckets import TokenBuckets
 from adapters.contract import (
     Candle,
@@ -47,6 +48,7 @@ from adapters.runtime.kernel import KernelDamagedError
 from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
+from adapters.shared import Shared
 from compat import blocking
 from compat.configuration import read_config
 from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
@@ -63,6 +65,7 @@ from detectors.rules import PluginKind
 __all__ = [
     "AdapterSettings",
     "Backoff",
+    "Bounds",
     "Candle",
     "CompatError",
     "ConfigFileError",
@@ -106,6 +109,7 @@ __all__ = [
     "RequestFailedError",
     "RestartsExhaustedError",
     "Severity",
+    "Shared",
     "Socket",
     "SourceTakenError",
     "StaleBlockError",

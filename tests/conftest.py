@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from adapters import encoding, host
-from adapters.contract import MessageEncoding
-from adapters.metadata import AnswersCache
-from adapters.net import gateway
-from adapters.net.pacing import Pacer
-from adapters.recent import Recent
+from adapters.shared import PROCESS
 from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
 
@@ -25,11 +20,9 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_known() -> None:
     """What plugins have said of themselves, or hosts have been asked for, in another test is not known in this one."""
-    monkeypatch.setattr(host, "_answers", AnswersCache(256))
-    monkeypatch.setattr(encoding, "_proven", Recent[MessageEncoding](256))
-    monkeypatch.setattr(gateway, "PACER", Pacer())
+    PROCESS.forget()
 
 
 @pytest.fixture

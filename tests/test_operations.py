@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from adapters import generic, legacy_stream
+from adapters.bounds import Bounds
 from adapters.recovery import RULES, Budget, Since
 from adapters.settings import AdapterSettings, Backoff
 from compat import EventKind, Overflow, Pacing, WebSocketConnector
@@ -46,13 +46,13 @@ def test_the_table_of_failures_is_that_of_the_code() -> None:
         (WebSocketConnector().open_timeout, r"open_timeout=(\d+)\)"),
         (WebSocketConnector().keepalive, r"keepalive=(\d+)\)"),
         (WebSocketConnector().max_message, r"longer than (\d+) bytes"),
-        (legacy_stream._MESSAGE_TIMEOUT, r"hangs \((\d+) s for a message"),
-        (legacy_stream._PREPARE_TIMEOUT, r"(\d+) s for a set-up"),
-        (legacy_stream._LIMITS_TIMEOUT, r"(\d+) s at most for the first connection"),
-        (legacy_stream._ERRORS_IN_A_ROW, r"after (\d+) failures in a row"),
-        (generic._DEAD_ANSWERS, r"after (\d+) answers, or"),
-        (generic._ASKING_AFTER, r"answers, or (\d+) s, its guest"),
-        (generic._LOST_AFTER, r"up to 1 s; after (\d+) s its guest"),
+        (Bounds().message_timeout, r"hangs \((\d+) s for a message"),
+        (Bounds().prepare_timeout, r"(\d+) s for a set-up"),
+        (Bounds().rate_limits_timeout, r"(\d+) s at most for the first connection"),
+        (Bounds().failures_in_a_row, r"after (\d+) failures in a row"),
+        (Bounds().dead_answers, r"after (\d+) answers, or"),
+        (Bounds().asking_after, r"answers, or (\d+) s, its guest"),
+        (Bounds().lost_after, r"up to 1 s; after (\d+) s its guest"),
     ],
 )
 def test_the_numbers_are_those_of_the_code(value: float, where: str) -> None:

@@ -16,7 +16,7 @@ import httpx
 
 from adapters.net.errors import BUSY, ConnectFailedError, ConnectionLostError, without_query
 from adapters.net.http import http_words
-from adapters.net.pacing import PACER, Pacing
+from adapters.net.pacing import Pacer, Pacing
 from adapters.net.policy import NetworkPolicy, is_private
 from adapters.net.problems import UNKNOWN_HOST, both, unresolved
 from adapters.net.proxies import NEEDED, proxy_for
@@ -30,7 +30,6 @@ __all__ = ["Gateway", "GuardedSocket"]
 _WEBSOCKET = ("wss", "ws")
 _HTTP = ("https", "http")
 _PORTS = {"ws": 80, "wss": 443}
-_MAX_BODY = 16 * 2**20  # bytes
 _LEFT_TO_PROXY = (
     "Where names can be resolved only by the proxy in the environment, leave it to that: --trust-proxy, or "
     "NetworkPolicy(trust_proxy=True)"
@@ -48,6 +47,8 @@ class Gateway:
         connector: Opens WebSockets.
         http: Makes an HTTP client; it must not follow redirects.
         pacing: How fast and how many.
+        pacer: The account of connections and attempts that ``pacing`` is held against; its own by default.
+        max_response: Bytes of the body of an HTTP response; a longer one is an error.
         redact: Takes secrets out of what errors say: the other end may repeat what it was sent.
     """
 
@@ -60,6 +61,8 @@ class Gateway:
         http: Callable[[], httpx.AsyncClient],
         *,
         pacing: Pacing = Pacing(),  # noqa: B008 - a value
+        pacer: Pacer | None = None,
+        max_response: int = 16 * 2**20,
         redact: Callable[[str], str] = str,
     ) -> None:
         self._plugin = plugin
@@ -68,6 +71,8 @@ class Gateway:
         self._connector = connector
         self._make_http = http
         self._pacing = pacing
+        self._pacer = pacer or Pacer()
+        self._max_response = max_response
         self._redact = redact
         self._http: httpx.AsyncClient | None = None
 
@@ -81,29 +86,29 @@ class Gateway:
         target = await self._admit(url, _WEBSOCKET)
         host = _host(target)
         await self._wait_for_turn(target, host)
-        if not PACER.open(host, self._pacing):
+        if not self._pacer.open(host, self._pacing):
             problem = f"{self._pacing.connections} connections to this host are open, which is the limit"
             raise ConnectFailedError(target, problem, remedy="Close some, or raise it: Pacing(connections=...)")
         redact = self._redactor(target, headers)
         try:
             socket = await self._open(url, target, headers, subprotocol, redact)
         except BaseException as error:
-            PACER.closed(host)
+            self._pacer.closed(host)
             if isinstance(error, ConnectFailedError) and error.status in BUSY and error.retry_after is not None:
-                PACER.shut(host, error.retry_after)
+                self._pacer.shut(host, error.retry_after)
             raise
-        return GuardedSocket(target, socket, redact, closed=lambda: PACER.closed(host))
+        return GuardedSocket(target, socket, redact, closed=lambda: self._pacer.closed(host))
 
     async def _wait_for_turn(self, target: str, host: str) -> None:
         """Wait for the next free moment; whoever would have to wait for the host's own wish is refused instead."""
-        moment = PACER.reserve(host, self._pacing)
+        moment = self._pacer.reserve(host, self._pacing)
         try:
-            if wait := PACER.wait_until(moment):
+            if wait := self._pacer.wait_until(moment):
                 await asyncio.sleep(wait)
         except asyncio.CancelledError:
-            PACER.give_back(host, moment)
+            self._pacer.give_back(host, moment)
             raise
-        shut = PACER.shut_for(host)
+        shut = self._pacer.shut_for(host)
         if shut:
             problem = f"the server has asked to be left alone for another {shut:.0f} s"
             raise ConnectFailedError(target, problem, status=429, retry_after=shut)
@@ -143,7 +148,7 @@ class Gateway:
         try:
             own = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
             async with client.stream(method, target, headers=own, content=body) as response:
-                content = await _body_of(response, target)
+                content = await _body_of(response, target, self._max_response)
         except (httpx.LocalProtocolError, ValueError, TypeError):  # their texts show what may be a secret
             raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from None
         except ConnectFailedError as error:
@@ -214,12 +219,12 @@ def _host(target: str) -> str:
     return f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
 
 
-async def _body_of(response: httpx.Response, target: str) -> bytes:
+async def _body_of(response: httpx.Response, target: str, most: int) -> bytes:
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
-        if len(content) > _MAX_BODY:
-            raise ConnectFailedError(target, f"the response is longer than {_MAX_BODY} bytes")
+        if len(content) > most:
+            raise ConnectFailedError(target, f"the response is longer than {most} bytes")
     return bytes(content)
 
 

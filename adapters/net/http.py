@@ -24,24 +24,25 @@ _WAY_ERRORS: tuple[type[Exception], ...] = (httpx.TransportError, OSError, *_SOC
 __all__ = ["http_client", "http_words"]
 
 _TIMEOUT = 15.0  # seconds for each of connecting, sending, and waiting for more of the answer
-_HEAD = 60.0  # seconds until an answer begins: the library has no deadline for what is said to a SOCKS proxy
 
 
-def http_client(context: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+def http_client(context: ssl.SSLContext | None = None, *, response_timeout: float = 60.0) -> httpx.AsyncClient:
     """A client that follows no redirect.
 
     Args:
         context: The TLS context; ``None``: the system's trust.
+        response_timeout: Seconds until an answer begins: the library has no deadline for what is said to a SOCKS proxy.
     """
-    transport = _Routes(context or ssl.create_default_context())
+    transport = _Routes(context or ssl.create_default_context(), response_timeout)
     return httpx.AsyncClient(transport=transport, follow_redirects=False, timeout=httpx.Timeout(_TIMEOUT))
 
 
 class _Routes(httpx.AsyncBaseTransport):
     """A transport for each proxy that requests go through, and one for those that go through none."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, response_timeout: float) -> None:
         self._context = context
+        self._response_timeout = response_timeout
         self._routes: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -51,7 +52,7 @@ class _Routes(httpx.AsyncBaseTransport):
         if route is None:
             route = self._routes[proxy] = self._make(url, proxy)
         try:
-            async with asyncio.timeout(_HEAD):
+            async with asyncio.timeout(self._response_timeout):
                 return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise

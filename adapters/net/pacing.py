@@ -19,7 +19,7 @@ import attrs
 
 from adapters.arguments import more_than_0, whole
 
-__all__ = ["LONGEST_WISH", "PACER", "Pacer", "Pacing"]
+__all__ = ["LONGEST_WISH", "Pacer", "Pacing"]
 
 #: Seconds for which a host is left alone at the most, whatever it asks: it may mean a date, and its clock may be wrong.
 LONGEST_WISH = 3_600.0
@@ -61,10 +61,12 @@ class Pacer:
 
     Args:
         clock: Monotonic seconds.
+        hosts_kept: Hosts that are remembered; beyond that, those with which nothing goes on are forgotten.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, hosts_kept: int = _HOSTS_KEPT) -> None:
         self._clock = clock
+        self._hosts_kept = hosts_kept
         self._lock = threading.Lock()
         self._hosts: dict[str, _Host] = {}
 
@@ -113,14 +115,17 @@ class Pacer:
         with self._lock:
             self._host(host).connections -= 1
 
+    def forget(self) -> None:
+        """Forget attempts and the hosts' wishes. Connections that are open stay counted."""
+        with self._lock:
+            self._hosts = {
+                name: _Host(connections=known.connections) for name, known in self._hosts.items() if known.connections
+            }
+
     def _host(self, host: str) -> _Host:
         if host not in self._hosts:
-            if len(self._hosts) >= _HOSTS_KEPT:
+            if len(self._hosts) >= self._hosts_kept:
                 now = self._clock()
                 self._hosts = {name: known for name, known in self._hosts.items() if not known.is_idle(now)}
             self._hosts[host] = _Host()
         return self._hosts[host]
-
-
-#: The one of this process, for a storm is made by all of its plugins together.
-PACER = Pacer()

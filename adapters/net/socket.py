@@ -23,7 +23,6 @@ from adapters.net.proxies import by_way_of, proxy_for
 
 __all__ = ["Connector", "PingingSocket", "Socket", "WebSocketConnector"]
 
-_SEND_TIMEOUT = 20.0  # seconds for one message to be written, which waits if the other end does not read
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; after that the transport is aborted
 _MAX_MESSAGE = 16 * 2**20  # bytes
 
@@ -73,6 +72,7 @@ class WebSocketConnector:
     Attributes:
         ssl: The TLS context for ``wss``; ``None``: that of ``AdapterSettings(tls=...)``, or else the system's trust.
         open_timeout: Seconds for connecting, TLS and handshake together.
+        send_timeout: Seconds for one message to be written, which waits while the other end does not read.
         max_message: Bytes, unpacked where it comes compressed; a longer message ends the connection.
         keepalive: Seconds between pings, and for how long nothing may come after one before the connection counts as
             lost. Only time in which the socket is read is counted: a slow consumer loses nothing. ``None``: no pings.
@@ -86,6 +86,7 @@ class WebSocketConnector:
 
     ssl: ssl.SSLContext | None = attrs.field(default=None, validator=one_of_type(ssl.SSLContext).or_none())
     open_timeout: float = attrs.field(default=10.0, validator=more_than_0("seconds"))
+    send_timeout: float = attrs.field(default=20.0, validator=more_than_0("seconds"))
     max_message: int = attrs.field(default=_MAX_MESSAGE, validator=whole(1, "bytes"))
     keepalive: float | None = attrs.field(default=20.0, validator=more_than_0("seconds").or_none())
     opens: Callable[[str, Mapping[str, str], str | None], Awaitable[ClientConnection]] | None = attrs.field(
@@ -97,8 +98,9 @@ class WebSocketConnector:
         proxy = None if self.opens else proxy_for(url)
         try:
             if self.opens:
-                return _WebSocket(url, await self.opens(url, headers, subprotocol), None)
-            return _WebSocket(url, await self._open(url, headers, subprotocol, proxy), self.max_message)
+                return _WebSocket(url, await self.opens(url, headers, subprotocol), None, self.send_timeout)
+            opened = await self._open(url, headers, subprotocol, proxy)
+            return _WebSocket(url, opened, self.max_message, self.send_timeout)
         except Exception as error:
             found = what_failed(error, url, proxy)
             if found is None:
@@ -136,10 +138,11 @@ class _Connect(connect):
 
 
 class _WebSocket:
-    def __init__(self, url: str, connection: ClientConnection, limit: int | None) -> None:
+    def __init__(self, url: str, connection: ClientConnection, limit: int | None, send_timeout: float) -> None:
         self._url = url
         self._connection = connection
         self._limit = limit
+        self._send_timeout = send_timeout
 
     async def receive(self) -> str | bytes:
         try:
@@ -149,14 +152,15 @@ class _WebSocket:
 
     async def send(self, message: str) -> None:
         try:
-            async with asyncio.timeout(_SEND_TIMEOUT):
+            async with asyncio.timeout(self._send_timeout):
                 await self._connection.send(message)
         except ConnectionClosed as error:
             raise self._lost(error) from None
         except TimeoutError:
             # Nobody else would notice: while nothing can be written, nothing is read, and silence does not count.
             self._connection.transport.abort()
-            raise ConnectionLostError(self._url, f"the other end has read nothing for {_SEND_TIMEOUT:g} s") from None
+            problem = f"the other end has read nothing for {self._send_timeout:g} s"
+            raise ConnectionLostError(self._url, problem) from None
 
     async def ping(self) -> None:
         try:

@@ -15,6 +15,7 @@ from adapters.runtime.kernel import KernelLayout
 from adapters.runtime.memory import KernelMemory
 from adapters.runtime.watch import lingering_guests
 from adapters.stream import AdapterStream
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -130,13 +131,17 @@ class MakeGuest(Protocol):
 
 class MakeStream(Protocol):
     async def __call__(
-        self, run: Callable[[AdapterStream], Awaitable[object]] | None = None, *, capacity: int = 4_096
+        self,
+        run: Callable[[AdapterStream], Awaitable[object]] | None = None,
+        *,
+        capacity: int = 4_096,
+        capacity_bytes: int = 2**20,
     ) -> AdapterStream:
         """Return an open stream whose driver runs `run` (or waits for ever), closed after the test."""
 
 
 class Until(Protocol):
-    async def __call__(self, condition: Callable[[], object], deadline: float = 5.0) -> None:
+    async def __call__(self, condition: Callable[[], object], deadline: float = HANG) -> None:
         """Return once the condition holds; fail at the deadline."""
 
 
@@ -190,7 +195,7 @@ def make_guest() -> Iterator[MakeGuest]:
 
 @pytest.fixture
 def until() -> Until:
-    async def wait(condition: Callable[[], object], deadline: float = 5.0) -> None:
+    async def wait(condition: Callable[[], object], deadline: float = HANG) -> None:
         async with asyncio.timeout(deadline):
             while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
                 await asyncio.sleep(0.002)
@@ -226,9 +231,14 @@ async def make_stream(key: StreamKey) -> AsyncIterator[MakeStream]:
     made: list[AdapterStream] = []
 
     async def make(
-        run: Callable[[AdapterStream], Awaitable[object]] | None = None, *, capacity: int = 4_096
+        run: Callable[[AdapterStream], Awaitable[object]] | None = None,
+        *,
+        capacity: int = 4_096,
+        capacity_bytes: int = 2**20,
     ) -> AdapterStream:
-        stream = AdapterStream(key, lambda stream: Scripted(stream, run), capacity=capacity)
+        stream = AdapterStream(
+            key, lambda stream: Scripted(stream, run), capacity=capacity, capacity_bytes=capacity_bytes
+        )
         made.append(stream)
         return await stream.__aenter__()
 

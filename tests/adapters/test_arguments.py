@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.arguments import TEXT, at_least, more_than_0, whole
+from adapters.bounds import Bounds
 from adapters.net.pacing import Pacer, Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import WebSocketConnector
@@ -35,6 +36,7 @@ WRONG: tuple[tuple[type, str, str, tuple[object, ...]], ...] = (
     (Pacing, "connections", "a whole number, 1 or more", (0, -1, *NO_NUMBERS)),
     (WebSocketConnector, "ssl", "an instance of SSLContext, or None", ("ca.pem", True)),
     (WebSocketConnector, "open_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (WebSocketConnector, "send_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (WebSocketConnector, "max_message", "a whole number of bytes, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
     (WebSocketConnector, "keepalive", f"{SOME_SECONDS}, or None", (0, -1, "5", math.nan, math.inf)),
     (WebSocketConnector, "opens", "a function, or None", ("wss://a", 5)),
@@ -60,6 +62,25 @@ WRONG: tuple[tuple[type, str, str, tuple[object, ...]], ...] = (
     (AdapterSettings, "message_encoding", "an instance of MessageEncoding, or None", ("base64", 5)),
     (AdapterSettings, "allow_start_section", "True or False", NO_TRUTHS),
     (AdapterSettings, "token_buckets", "an instance of TokenBuckets", (None, 5)),
+    (AdapterSettings, "bounds", "an instance of Bounds", (None, {"message_timeout": 1})),
+    (AdapterSettings, "shared", "an instance of Shared", (None, {})),
+    (Bounds, "metadata_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "configure_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "prepare_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "message_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "farewell_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "rate_limits_timeout", SECONDS, (-1, math.inf, *NO_NUMBERS)),
+    (Bounds, "failures_in_a_row", "a whole number, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
+    (Bounds, "shortest_pong_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "longest_pong_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "returned_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "lost_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "asking_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "dead_answers", "a whole number, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
+    (Bounds, "handover_timeout", SECONDS, (-1, math.inf, *NO_NUMBERS)),
+    (Bounds, "response_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Bounds, "max_response", "a whole number of bytes, 0 or more", (-1, 1.5, *NO_NUMBERS)),
+    (Bounds, "max_buffered", "a whole number of bytes, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
 )
 
 #: Values at the edge of sense, which stay allowed.

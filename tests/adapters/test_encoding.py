@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from adapters import encoding
 from adapters.encoding import AFTER_BASE64, AFTER_TEXT, Encoder, Taken, declared, took
 from adapters.legacy import legacy_adapter
+from adapters.recent import Recent
+from adapters.shared import PROCESS
 from compat import AdapterSettings, Crossing, EventKind, MessageEncoding, NetworkPolicy, inspect
 from compat.demo.exchange import Exchange
 from detectors.toolchain import Sdk, Toolchain
@@ -182,7 +184,7 @@ def test_a_plugin_reads_every_message_once_and_in_order_and_its_data_counts(
 ) -> None:
     async def scenario() -> None:
         encoder, model = (
-            Encoder(f"{next(_numbers)}", None),
+            Encoder(f"{next(_numbers)}", None, Recent(1)),
             Model(wants, lambda choice: data.draw(st.sampled_from(choice))),
         )
         for message in messages:
@@ -198,15 +200,15 @@ def test_a_plugin_reads_every_message_once_and_in_order_and_its_data_counts(
 
 @pytest.mark.parametrize(("shown", "counts"), [(TEXT, "odd!"), (BASE64, encoded("odd!"))])
 async def test_what_another_stream_shows_meanwhile_is_believed(shown: MessageEncoding, counts: str) -> None:
-    sha256 = f"{next(_numbers)}"
     replies: dict[str, Reply] = {}
+    proven = Recent[MessageEncoding](1)
 
     async def give(form: str) -> Reply:
-        encoding._proven.put(sha256, shown)
+        proven.put("digest", shown)
         taken = Taken.REFUSED if form == "odd!" else Taken.ACCEPTED
         return replies.setdefault(form, Reply(taken, meant=True))
 
-    assert await Encoder(sha256, None).deliver("odd!", give) is replies[counts]
+    assert await Encoder("digest", None, proven).deliver("odd!", give) is replies[counts]
     assert list(replies) == list(dict.fromkeys(["odd!", counts]))
 
 
@@ -350,7 +352,7 @@ async def test_the_user_decides_over_everything_else(chosen: MessageEncoding) ->
     crossings: list[Crossing] = []
     messages = {TEXT: "tick!", BASE64: encoded("tick!")}
     wasm = legacy("command", *(on(form, DATA) for form in messages.values()))
-    encoding._proven.put(inspect(wasm).sha256, TEXT if chosen is BASE64 else BASE64)
+    PROCESS.encodings.put(inspect(wasm).sha256, TEXT if chosen is BASE64 else BASE64)
     settings: dict[str, Any] = {"message_encoding": chosen, "observer": crossings.append}
     async with (
         open_module(wasm, Connector(lambda _: ["tick!"]), **settings) as plugin,

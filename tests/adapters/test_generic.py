@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters import generic, guest_stream, handover
+from adapters.bounds import Bounds
 from adapters.host import PluginHost
 from adapters.runtime.memory import KernelMemory, OutOfMemoryError, StaleBlockError
 from compat import (
@@ -193,16 +194,16 @@ async def test_a_successor_that_is_turned_away_leaves_the_guest_in_its_place() -
         assert stream.stats.restarts == stream.stats.gaps == 0
 
 
-async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(handover, "_PATIENCE", 0.1)
+async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told() -> None:
 
     def feed(connection: int) -> Feed:
         return (f"{connection}/{number:06d}" for number in range(1_500))
 
     connector = Connector(feed)
-    async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
+    async with (
+        open_module(leaking(), connector, memory_budget=BUDGET, bounds=Bounds(handover_timeout=0.1)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         seen: list[str] = []
         while not seen or not seen[-1].startswith("1/"):
             seen.append(echoed((await drain(stream, 1))[0]))
@@ -216,9 +217,9 @@ async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told
 
 
 async def test_a_stream_can_be_closed_while_a_successor_waits_to_take_over() -> None:
-    connector = Connector(lambda connection: (f"{connection}/{number:06d}" for number in range(1_500)))
+    connector = Connector(lambda connection: (f"{connection}/{number:06d}" for number in itertools.count()))
     async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while connector.open < 2:
                 await anext(stream)
         begun = time.monotonic()
@@ -408,13 +409,13 @@ async def _first(stream: Stream, kind: EventKind, count: int) -> Any:
                     return
 
 
-async def test_an_outage_exhausts_the_patience_and_its_reasons_are_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(guest_stream, "_LOST_AFTER", 0.05)
+async def test_an_outage_exhausts_the_patience_and_its_reasons_are_told() -> None:
     connector = Connector(lambda number: refused(number) if number else iter(messages("constant", 10)))
     backoff = Backoff(first=0.05, highest=0.05, patience=0.2, attempts=0)
-    async with open_echo("parks", connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
+    async with (
+        open_echo("parks", connector, backoff=backoff, bounds=Bounds(lost_after=0.05)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         items = await drain(stream, 10)
         connector.sockets[0].drop()
         with pytest.raises(OutageError) as caught:
@@ -439,24 +440,20 @@ async def test_a_guest_that_goes_on_trapping_exhausts_the_restarts() -> None:
     assert all("trapped" in reason for reason in caught.value.reasons)
 
 
-async def test_a_guest_that_goes_on_asking_for_a_connection_it_closed_is_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(generic, "_DEAD_ANSWERS", 4)
+async def test_a_guest_that_goes_on_asking_for_a_connection_it_closed_is_replaced() -> None:
     closed = ("ws_close", {"connectionId": "ws-1"})
     wasm = made(
         Answer({"success": True}, calls=[CONNECT, publish(1), closed]), get_name=Answer("guest", calls=[RECEIVE])
     )
-    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, bounds=Bounds(dead_answers=4)) as plugin, plugin.stream(KEY) as stream:
         assert await payloads(stream, 2) == [1, 1]
         assert "keeps using a connection that it has closed" in (await event_of(stream, EventKind.RESTART)).message
 
 
-async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generic, "_DEAD_ANSWERS", 4)
+async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced() -> None:
     wasm = made(Answer({"success": True}, calls=[CONNECT, publish(1)]), get_name=Answer("guest", calls=[RECEIVE]))
     connector = Connector()
-    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, connector, bounds=Bounds(dead_answers=4)) as plugin, plugin.stream(KEY) as stream:
         await drain(stream, 1)
         connector.sockets[0].drop()
         await drain(stream, 1)
@@ -476,12 +473,9 @@ async def test_a_guest_that_loops_without_a_host_call_is_stopped_within_two_seco
         assert lingering_guests() == 0
 
 
-async def test_a_plugin_that_returns_without_a_connection_has_ended_the_stream(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(guest_stream, "_ENDED_AFTER", 0.05)
+async def test_a_plugin_that_returns_without_a_connection_has_ended_the_stream() -> None:
     wasm = made(Answer({"success": True}, calls=[publish(1), publish(2)]))
-    async with open_module(wasm) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, bounds=Bounds(returned_after=0.05)) as plugin, plugin.stream(KEY) as stream:
         async with asyncio.timeout(5):
             assert [item.json() async for item in stream] == [1, 2]
         assert stream.state is StreamState.STOPPED

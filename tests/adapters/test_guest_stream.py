@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import wasmtime
 
-from adapters import guest_stream, host
+from adapters import host
+from adapters.bounds import Bounds
 from adapters.runtime.kernel import KernelLayout
 from adapters.runtime.memory import KernelMemory
 from compat import (
@@ -219,11 +220,11 @@ async def test_an_idle_parked_guest_is_entered_fifty_times_a_second_at_most(door
 
 
 @nothing_left
-async def test_a_guest_that_never_called_the_host_is_waited_for_without_false_alarm(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(guest_stream, "_ENDED_AFTER", 0.1)
-    async with open_module(parking(calls=(), get_name=Answer("idle"))) as plugin, plugin.stream(KEY) as stream:
+async def test_a_guest_that_never_called_the_host_is_waited_for_without_false_alarm() -> None:
+    async with (
+        open_module(parking(calls=(), get_name=Answer("idle")), bounds=Bounds(returned_after=0.1)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         async with asyncio.timeout(5):
             assert [item async for item in stream] == []
         assert stream.state is StreamState.STOPPED
@@ -231,12 +232,9 @@ async def test_a_guest_that_never_called_the_host_is_waited_for_without_false_al
 
 
 @nothing_left
-async def test_a_connection_lost_by_a_guest_that_only_waits_leads_to_another_guest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(guest_stream, "_LOST_AFTER", 0.1)
+async def test_a_connection_lost_by_a_guest_that_only_waits_leads_to_another_guest() -> None:
     connector = Connector(lambda _: messages("constant", 20))
-    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+    async with open_echo("parks", connector, bounds=Bounds(lost_after=0.1)) as plugin, plugin.stream(KEY) as stream:
         first = await drain(stream, 20)
         connector.sockets[0].drop()
         second = await drain(stream, 20)

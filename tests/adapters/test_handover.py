@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from adapters import handover as handover_module
 from adapters.contract import EventKind, StreamKey
 from adapters.handover import Handover, Outcome
 from adapters.publisher import Gate, Publisher
@@ -40,17 +39,14 @@ class FakeLife:
             self.publisher.publish(Publication(KEY, b"%d" % number, ""))
 
 
-def hand_over(old: FakeLife, new: FakeLife, unsure: Callable[[], None] = lambda: None) -> Handover:
-    return Handover(cast("GuestStream", old), cast("GuestStream", new), unsure)
+def hand_over(
+    old: FakeLife, new: FakeLife, unsure: Callable[[], None] = lambda: None, *, patience: float = 60.0
+) -> Handover:
+    return Handover(cast("GuestStream", old), cast("GuestStream", new), unsure, patience=patience)
 
 
 def delivered(stream: AdapterStream) -> list[int]:
     return [int(item.data) for _, item in stream._mailbox._items]
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover_module, "_PATIENCE", 0.1)
 
 
 async def test_the_successor_continues_after_the_last_item_that_both_know(make_stream: MakeStream) -> None:
@@ -80,25 +76,23 @@ async def test_it_waits_until_both_have_seen_the_same_item(make_stream: MakeStre
     assert delivered(stream) == [1, 2, 3, 4]
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_without_a_common_item_it_hands_over_and_says_that_it_is_not_sure(make_stream: MakeStream) -> None:
     stream = await make_stream()
     old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
     old.publish(1)
     new.publish(7, 8)
-    assert await hand_over(old, new).run() is Outcome.UNSURE
+    assert await hand_over(old, new, patience=0.1).run() is Outcome.UNSURE
     old.publish(2)
     assert delivered(stream) == [1, 7, 8]
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_where_nothing_shows_where_they_meet_it_is_told_at_that_place_and_little_comes_twice(
     make_stream: MakeStream,
 ) -> None:
     stream = await make_stream()
     old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
     old.publish(1, 2)
-    taking_over = hand_over(old, new, lambda: stream.tell(EventKind.GAP, "unsure"))
+    taking_over = hand_over(old, new, lambda: stream.tell(EventKind.GAP, "unsure"), patience=0.1)
     old.publish(3, 4)
     new.publish(33, 44, 55)  # the same feed, and no payload like another: both have seen two items since
     assert await taking_over.run() is Outcome.UNSURE

@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Opcode
 
 from adapters import heartbeat as heartbeat_module
+from adapters.bounds import Bounds
 from adapters.heartbeat import AppHeartbeat, Heartbeat, read_heartbeat
 from compat import (
     AdapterSettings,
@@ -311,20 +312,25 @@ async def test_ping_frames_are_sent_and_their_pongs_keep_the_connection() -> Non
         assert await told(stream, EventKind.HEARTBEAT) == []
 
 
-async def test_a_connection_without_pongs_is_lost_and_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat_module, "_PATIENCE", (0.1, 0.1))
+def pong_within(seconds: float) -> Bounds:
+    return Bounds(shortest_pong_timeout=seconds, longest_pong_timeout=seconds)
+
+
+async def test_a_connection_without_pongs_is_lost_and_opened_anew() -> None:
     server, crossings = Silent(answers=False), list[Crossing]()
     async with serve(server.serve, "127.0.0.1", 0, ping_interval=None, close_timeout=0.1) as listening:
         wasm = beating(transport={"pingIntervalMs": 50})
-        async with open_on(listening, wasm, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        async with (
+            open_on(listening, wasm, observer=crossings.append, bounds=pong_within(0.1)) as plugin,
+            plugin.stream(KEY) as stream,
+        ):
             await drain(stream, 2)
             reconnect = await event_of(stream, EventKind.RECONNECT)
     assert "was lost: no pong came within 0.1 s" in reconnect.message
     assert events_of(crossings, "command")[:5] == ["connecting", "connected", "disconnected", "connecting", "connected"]
 
 
-async def test_pongs_that_nobody_reads_for_the_consumer_is_slow_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat_module, "_PATIENCE", (0.05, 0.05))
+async def test_pongs_that_nobody_reads_for_the_consumer_is_slow_are_not_missed() -> None:
     pings = 0
 
     @attrs.define(eq=False)
@@ -343,7 +349,10 @@ async def test_pongs_that_nobody_reads_for_the_consumer_is_slow_are_not_missed(m
 
     connector = Unanswering(lambda _: ["data"] * 20)
     wasm = beating(transport={"pingIntervalMs": 50})
-    async with open_module(wasm, connector, buffer=2) as plugin, plugin.stream(KEY) as stream:
+    async with (
+        open_module(wasm, connector, buffer=2, bounds=pong_within(0.05)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await until(lambda: pings >= 4, "pings are sent")
         assert stream.stats.reconnects == 0
         await drain(stream, 20)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import wasmtime
 
-from adapters import host
+from adapters.bounds import Bounds
 from compat import (
     ConfigurationError,
     Crossing,
@@ -217,11 +217,10 @@ async def test_metadata_is_merged_from_what_there_is(
     ],
     ids=["trap", "hang", "failure", "text", "nothing", "list"],
 )
-async def test_half_of_the_metadata_may_be_missing_and_is_told(
-    monkeypatch: pytest.MonkeyPatch, broken: Answer, problem: str
-) -> None:
-    monkeypatch.setattr(host, "_METADATA_TIMEOUT", 0.1)
-    async with open_module(module(plugin_info=broken, meta=Answer(META))) as plugin:
+async def test_half_of_the_metadata_may_be_missing_and_is_told(broken: Answer, problem: str) -> None:
+    async with open_module(
+        module(plugin_info=broken, meta=Answer(META)), bounds=Bounds(metadata_timeout=0.1)
+    ) as plugin:
         info = await plugin.info()
     assert info.name == "by meta"
     (found,) = info.problems
@@ -388,13 +387,10 @@ async def test_a_refused_configuration_is_told_without_its_values(answer: Answer
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_plugin_that_traps_or_hangs_while_it_is_configured_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(host, "_CONFIGURE_TIMEOUT", 0.1)
+async def test_a_plugin_that_traps_or_hangs_while_it_is_configured_leaves_nothing() -> None:
     for then, kind in (("trap", PluginTrapError), ("loop", PluginTimeoutError)):
         wasm = module(plugin_configure=Answer(then=then), get_name=Answer("x"))
-        async with open_module(wasm, config={"a": "b"}) as plugin:
+        async with open_module(wasm, config={"a": "b"}, bounds=Bounds(configure_timeout=0.1)) as plugin:
             with pytest.raises(kind, match="plugin_configure"):
                 await plugin.call("get_name")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from adapters import legacy_stream
+from adapters.bounds import Bounds
 from adapters.dialects import DIALECTS
 from compat import (
     AdapterSettings,
@@ -188,10 +188,11 @@ async def test_a_guest_that_traps_is_replaced_and_all_its_streams_go_on() -> Non
     assert len(guests) == 2
 
 
-async def test_a_message_that_takes_too_long_costs_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(legacy_stream, "_MESSAGE_TIMEOUT", 0.1)
+async def test_a_message_that_takes_too_long_costs_the_guest() -> None:
     connector = Connector(lambda number: ["data", "loop"] if number == 0 else ["data"])
-    async with open_module(legacy("callback", on("loop", then="loop")), connector) as plugin:
+    async with open_module(
+        legacy("callback", on("loop", then="loop")), connector, bounds=Bounds(message_timeout=0.1)
+    ) as plugin:
         async with plugin.stream(KEY) as stream:
             await drain(stream, 2)
         (restart,) = await told(stream, EventKind.RESTART)
@@ -202,12 +203,11 @@ async def test_a_message_that_takes_too_long_costs_the_guest(monkeypatch: pytest
     ("then", "kind"), [("trap", PluginTrapError), ("loop", PluginTimeoutError)], ids=["trap", "loop"]
 )
 async def test_a_plugin_that_cannot_even_prepare_fails_the_stream_at_once(
-    monkeypatch: pytest.MonkeyPatch, dialect: str, then: str, kind: type[Exception]
+    dialect: str, then: str, kind: type[Exception]
 ) -> None:
-    monkeypatch.setattr(legacy_stream, "_PREPARE_TIMEOUT", 0.1)
     connector = Connector()
     wasm = legacy(dialect, prepare=Answer(then=then))
-    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, connector, bounds=Bounds(prepare_timeout=0.1)) as plugin, plugin.stream(KEY) as stream:
         with pytest.raises(kind, match=DIALECTS[dialect].prepare):
             await drain(stream, 1)
     assert connector.asked == 0
@@ -639,12 +639,11 @@ async def test_a_stream_that_would_have_to_wait_too_long_for_them_is_refused_and
     assert len(connector.sockets) == 1
 
 
-async def test_a_stream_that_connects_anew_waits_for_as_long_as_they_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(legacy_stream, "_LIMITS_TIMEOUT", 0.3)
+async def test_a_stream_that_connects_anew_waits_for_as_long_as_they_ask() -> None:
     connector = Connector(lambda number: breaking("data") if number == 0 else ["data"])
     wasm = legacy("command", get_rate_limits=limited(rps=1.25))
     async with (
-        open_module(wasm, connector, token_buckets=TokenBuckets()) as plugin,
+        open_module(wasm, connector, token_buckets=TokenBuckets(), bounds=Bounds(rate_limits_timeout=0.3)) as plugin,
         plugin.stream(KEY) as stream,
     ):
         await drain(stream, 2)

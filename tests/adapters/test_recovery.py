@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters import errors, generic
+from adapters import errors
+from adapters.bounds import Bounds
 from adapters.recovery import RULES, Recovery, Since, rule_for
 from adapters.settings import Backoff
 from compat import (
@@ -198,8 +199,10 @@ async def test_one_gap_is_told_however_many_attempts_it_takes(make_stream: MakeS
 # Real guests
 
 
-def open_kind(kind: str, connector: Connector) -> Plugin:
-    return open_echo("parks", connector) if kind == "generic" else open_module(legacy(), connector)
+def open_kind(kind: str, connector: Connector, **chosen: Any) -> Plugin:
+    if kind == "generic":
+        return open_echo("parks", connector, **chosen)
+    return open_module(legacy(), connector, **chosen)
 
 
 @pytest.mark.parametrize("kind", ["legacy", "generic"])
@@ -221,10 +224,7 @@ async def test_a_busy_server_is_asked_again_when_it_said_even_at_the_very_first(
 
 
 @pytest.mark.parametrize("kind", ["legacy", "generic"])
-async def test_what_one_stream_was_told_by_a_busy_server_all_others_heed(
-    kind: str, nothing_left: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generic, "_LOST_AFTER", 0.1)
+async def test_what_one_stream_was_told_by_a_busy_server_all_others_heed(kind: str, nothing_left: None) -> None:
     busy = ConnectFailedError(URL, "the server answered with HTTP status 503", status=503, retry_after=0.4)
     asked: list[float] = []
 
@@ -235,7 +235,7 @@ async def test_what_one_stream_was_told_by_a_busy_server_all_others_heed(
         said = list(messages("constant", 1)) if kind == "generic" else ["data"]
         return said if number > 1 else breaking(*said)
 
-    async with open_kind(kind, Connector(feed)) as plugin, plugin.stream(KEY) as one:
+    async with open_kind(kind, Connector(feed), bounds=Bounds(lost_after=0.1)) as plugin, plugin.stream(KEY) as one:
         await drain(one, 1)  # and its second connection is refused
         await event_of(one, EventKind.RECONNECT, EventKind.RESTART)
         await until(lambda: len(asked) == 2, "the second connection is asked for")

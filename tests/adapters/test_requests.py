@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from adapters import host
+from adapters.bounds import Bounds
 from adapters.requests import EXPORTS, route
 from compat import (
     ConfigurationError,
@@ -221,9 +221,10 @@ async def test_a_slip_of_the_finger_is_pointed_out_where_the_plugin_does_not_kno
     assert caught.value.remedy == remedy
 
 
-async def test_a_configuration_that_hangs_is_no_request_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_CONFIGURE_TIMEOUT", 0.1)
-    async with open_module(commands(Answer({"result": True}), init=Answer(then="loop"))) as plugin:
+async def test_a_configuration_that_hangs_is_no_request_that_does() -> None:
+    async with open_module(
+        commands(Answer({"result": True}), init=Answer(then="loop")), bounds=Bounds(configure_timeout=0.1)
+    ) as plugin:
         with pytest.raises(PluginTimeoutError, match=r"init did not return within 0\.1 s"):
             await plugin.request("getMarkets")
 

@@ -134,11 +134,8 @@ async def test_a_full_buffer_makes_the_driver_wait(make_stream: MakeStream, unti
     assert await read_to_the_end(stream) == list(range(50))
 
 
-async def test_few_large_items_fill_the_buffer_too(
-    make_stream: MakeStream, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "_BUFFERED_BYTES", 10_000)
-    stream = await make_stream()
+async def test_few_large_items_fill_the_buffer_too(make_stream: MakeStream, until: Until) -> None:
+    stream = await make_stream(capacity_bytes=10_000)
     producer = Producer(stream, 12, size=2_500)
     await until(lambda: stream._producer_waits)
     assert producer.offered == 4

@@ -1,4 +1,4 @@
-"""Waiting for things to happen, always with a deadline."""
+"""Waiting for things to happen, always with a deadline, which only ends a hang: nothing is proven by its not passing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 from compat import EventKind, Stream, StreamData, StreamEvent
 
-__all__ = ["drain", "event_of", "guest_threads", "told", "until", "wait_until"]
+__all__ = ["HANG", "drain", "event_of", "guest_threads", "told", "until", "wait_until"]
+
+#: Seconds after which a test that waits is taken to hang, however busy the machine.
+HANG = 60.0
 
 
-async def until(condition: Callable[[], bool], what: str, *, within: float = 5.0) -> None:
+async def until(condition: Callable[[], object], what: str, *, within: float = HANG) -> None:
     """Return as soon as ``condition`` holds; fail if it does not within so many seconds."""
     end = time.monotonic() + within
     while not condition():
@@ -20,7 +23,7 @@ async def until(condition: Callable[[], bool], what: str, *, within: float = 5.0
         await asyncio.sleep(0.005)
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, within: float = 5.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, *, within: float = HANG) -> None:
     """The same for a test without an event loop."""
     end = time.monotonic() + within
     while not condition():
@@ -28,7 +31,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, within: float = 5.0)
         time.sleep(0.005)
 
 
-async def drain(stream: Stream, count: int, *, within: float = 20.0) -> list[StreamData]:
+async def drain(stream: Stream, count: int, *, within: float = HANG) -> list[StreamData]:
     """The next ``count`` items."""
     items: list[StreamData] = []
     async with asyncio.timeout(within):
@@ -37,7 +40,7 @@ async def drain(stream: Stream, count: int, *, within: float = 20.0) -> list[Str
     return items
 
 
-async def event_of(stream: Stream, *kinds: EventKind, within: float = 10.0) -> StreamEvent:
+async def event_of(stream: Stream, *kinds: EventKind, within: float = HANG) -> StreamEvent:
     """The first event of one of these kinds since the stream began, told already or not."""
     async with asyncio.timeout(within):
         async for event in stream.events():
@@ -48,7 +51,7 @@ async def event_of(stream: Stream, *kinds: EventKind, within: float = 10.0) -> S
 
 async def told(stream: Stream, *kinds: EventKind) -> list[StreamEvent]:
     """All events of these kinds that an ended stream has told; of every kind, if none is given."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         return [event async for event in stream.events() if not kinds or event.kind in kinds]
 
 

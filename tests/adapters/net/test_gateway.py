@@ -13,10 +13,9 @@ import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from adapters.net import gateway as gateway_module
 from adapters.net.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError
 from adapters.net.gateway import Gateway
-from adapters.net.pacing import Pacing
+from adapters.net.pacing import Pacer, Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import WebSocketConnector
 from tests.support.sockets import Connector as LocalConnector
@@ -41,7 +40,7 @@ class NoConnector:
 
 
 @contextlib.asynccontextmanager
-async def http_gateway(respond: Respond, **policy: Any) -> AsyncIterator[Gateway]:
+async def http_gateway(respond: Respond, *, max_response: int = 16 * 2**20, **policy: Any) -> AsyncIterator[Gateway]:
     rules = NetworkPolicy(also="https://api.example/*", **{"allow_private": True, **policy})
     made = Gateway(
         "p",
@@ -49,6 +48,7 @@ async def http_gateway(respond: Respond, **policy: Any) -> AsyncIterator[Gateway
         (),
         NoConnector(),
         lambda: httpx.AsyncClient(transport=httpx.MockTransport(respond), follow_redirects=False),
+        max_response=max_response,
     )
     try:
         yield made
@@ -88,11 +88,20 @@ class Refusing:
         raise ConnectFailedError(url, "refused with s3cret", remedy="Wait", **self._facts)
 
 
-def anywhere(connector: Any, pacing: Pacing | None = None) -> Gateway:
+def anywhere(connector: Any, pacing: Pacing | None = None, pacer: Pacer | None = None) -> Gateway:
     rules = NetworkPolicy(also=("wss://*.example", "wss://*.example:*"), allow_private=True)
     made = pacing or Pacing()
     no_http = lambda: pytest.fail("no HTTP client is needed")  # noqa: E731
-    return Gateway("p", rules, (), connector, no_http, pacing=made, redact=lambda text: text.replace("s3cret", "***"))
+    return Gateway(
+        "p",
+        rules,
+        (),
+        connector,
+        no_http,
+        pacing=made,
+        pacer=pacer,
+        redact=lambda text: text.replace("s3cret", "***"),
+    )
 
 
 async def test_what_a_refused_handshake_said_is_kept_without_its_secrets() -> None:
@@ -105,26 +114,26 @@ async def test_what_a_refused_handshake_said_is_kept_without_its_secrets() -> No
 
 
 async def test_a_host_that_wants_to_be_left_alone_is_not_asked_again_by_anybody() -> None:
-    connector = Refusing(status=429, retry_after=60)
+    connector, pacer = Refusing(status=429, retry_after=60), Pacer()
     with pytest.raises(ConnectFailedError):
-        await connect(anywhere(connector), "wss://api.example/x")
+        await connect(anywhere(connector, pacer=pacer), "wss://api.example/x")
     for url in ("wss://api.example/y", "wss://api.example:443/z"):
         with pytest.raises(ConnectFailedError, match="asked to be left alone for another 60 s") as caught:
-            await connect(anywhere(connector), url)
+            await connect(anywhere(connector, pacer=pacer), url)
         assert caught.value.status == 429
         assert caught.value.retry_after == pytest.approx(60, abs=1)
     assert connector.asked == 1
     with pytest.raises(ConnectFailedError, match="refused"):
-        await connect(anywhere(connector), "wss://api.example:8443/x")
+        await connect(anywhere(connector, pacer=pacer), "wss://api.example:8443/x")
     assert connector.asked == 2
 
 
 async def test_attempts_at_one_host_are_spread_over_time() -> None:
-    connector, pacing = Refusing(status=500), Pacing(rate=20, burst=2)
+    connector, pacing, pacer = Refusing(status=500), Pacing(rate=20, burst=2), Pacer()
     begun = time.monotonic()
     for _ in range(5):
         with pytest.raises(ConnectFailedError):
-            await connect(anywhere(connector, pacing), "wss://api.example/x")
+            await connect(anywhere(connector, pacing, pacer), "wss://api.example/x")
     assert 0.15 <= time.monotonic() - begun < 1
 
 
@@ -261,13 +270,11 @@ async def test_a_request_that_is_denied_makes_no_client() -> None:
         await gateway(NetworkPolicy(), NoConnector(), "wss://a/*").request("GET", "wss://a/", {}, b"")
 
 
-async def test_a_response_that_is_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "_MAX_BODY", 1_000)
-
+async def test_a_response_that_is_too_long_is_given_up() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=b"x" * int(request.url.params["n"]))
 
-    async with http_gateway(respond) as door:
+    async with http_gateway(respond, max_response=1_000) as door:
         assert len((await door.request("GET", "https://api.example/?n=1000", {}, b"")).body) == 1_000
         with pytest.raises(ConnectFailedError, match="longer than 1000 bytes"):
             await door.request("GET", "https://api.example/?n=1001", {}, b"")

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.net import pacing as room
 from adapters.net.pacing import LONGEST_WISH, Pacer, Pacing
 
 
@@ -102,10 +101,9 @@ def test_no_more_connections_are_open_than_may_be() -> None:
     assert pacer.open("b:443", pacing)
 
 
-def test_hosts_that_nobody_uses_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_HOSTS_KEPT", 3)
+def test_hosts_that_nobody_uses_any_more_are_forgotten() -> None:
     clock, pacing = Clock(), Pacing(rate=1, burst=1)
-    pacer = Pacer(clock)
+    pacer = Pacer(clock, hosts_kept=3)
     pacer.open("open:443", pacing)
     pacer.shut("shut:443", 1_000)
     for number in range(10):

@@ -9,8 +9,8 @@ import attrs
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from adapters.net import socket as socket_module
 from adapters.net.errors import ConnectFailedError, ConnectionLostError
+from adapters.net.socket import WebSocketConnector
 from detectors.errors import NetworkError
 from tests.support.doors import HASTY, QUICK, SECRET, door, enter
 from tests.support.rogue.behaviours import BEHAVIOURS
@@ -190,9 +190,8 @@ async def test_what_a_server_repeats_of_what_it_was_sent_is_not_shown() -> None:
         await socket.close()
 
 
-async def test_a_peer_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_module, "_SEND_TIMEOUT", 0.3)
-    async with Rogue("floods") as peer, door() as through:
+async def test_a_peer_that_never_reads_is_given_up() -> None:
+    async with Rogue("floods") as peer, door(WebSocketConnector(send_timeout=0.3)) as through:
         socket = await enter(through, peer.ws_url)
 
         async def send_for_ever() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import socket as sockets
 import sys
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.net import http as http_module
 from adapters.net.errors import ConnectFailedError, NetworkDeniedError
 from adapters.net.http import http_client
 from adapters.net.proxies import by_way_of, host_of, proxy_for
@@ -262,11 +262,9 @@ async def test_a_proxy_of_an_impossible_port_is_not_usable(port: object, environ
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
-async def test_a_proxy_that_says_nothing_is_given_up(
-    scheme: str, environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_module, "_HEAD", 0.2)
-    async with Rogue("says nothing") as peer, door(HASTY) as through:
+async def test_a_proxy_that_says_nothing_is_given_up(scheme: str, environment: Callable[..., None]) -> None:
+    impatient = functools.partial(http_client, response_timeout=0.2)
+    async with Rogue("says nothing") as peer, door(HASTY, impatient) as through:
         environment(all=f"{scheme}://127.0.0.1:{peer.port}")
         for using in (enter(through, "wss://a.example"), through.request("GET", "https://a.example/", {}, b"")):
             with pytest.raises(ConnectFailedError, match="no answer in time"):

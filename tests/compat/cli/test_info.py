@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import wasmtime
 
-from adapters import encoding
+from adapters.shared import PROCESS
 from compat import MessageEncoding, inspect
 from tests.support.guests import Answer
 from tests.support.legacy import legacy
@@ -110,7 +110,7 @@ def test_what_it_wants_to_be_configured_with_and_how_often_it_may_be_asked_is_on
 def test_how_a_plugin_wants_its_messages_is_told_when_it_is_known(command: Command, wanted: str, told: str) -> None:
     path = next(fixture.path for fixture in FIXTURES if fixture.id == "legacy-command")
     assert b"messages" not in command("info", path).out
-    encoding._proven.put(inspect(path).sha256, MessageEncoding(wanted))
+    PROCESS.encodings.put(inspect(path).sha256, MessageEncoding(wanted))
     assert f"\n  messages {told}\n" in command("info", path).out.decode()
     assert json.loads(command("info", path, "--format", "json").out)["plugins"][0]["messageEncoding"] == wanted
 

@@ -1,0 +1,63 @@
+"""How long a plugin, a guest or a peer may take, and how much it may send, before the host stops waiting for it.
+
+The defaults serve real plugins. A test, or an operator with slower plugins, gives others:
+``AdapterSettings(bounds=Bounds(message_timeout=30))``.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from adapters.arguments import at_least, more_than_0, whole
+
+__all__ = ["Bounds"]
+
+_SECONDS = more_than_0("seconds")
+
+
+@attrs.frozen
+class Bounds:
+    """Deadlines in seconds, sizes in bytes, and counts.
+
+    Attributes:
+        metadata_timeout: For each export that tells metadata (``plugin_info``, ``meta``, ...).
+        configure_timeout: For the export that takes the configuration.
+        prepare_timeout: For the export that prepares a legacy stream. The plugin may have to make requests in it, and
+            each of them is given up after 15 s.
+        message_timeout: For a legacy plugin to answer one message or connection event.
+        farewell_timeout: For what a legacy plugin is told when a stream or the plugin is closed.
+        rate_limits_timeout: For the plugin's own rate limits to let a legacy stream make its first connection.
+        failures_in_a_row: Messages that a legacy plugin may fail on, one after the other, until its stream fails.
+        shortest_pong_timeout: For a pong to a ping that the plugin asked for. The time is that between two pings, but
+            not less than this.
+        longest_pong_timeout: Likewise, but not more than this.
+        returned_after: Without a connection and without doing anything, until a parked guest counts as returned.
+        lost_after: For a generic guest to replace a connection that was lost, before the guest is replaced.
+        asking_after: The same, for a guest that has asked for the dead connection again.
+        dead_answers: Answers about dead connections, without an attempt to open another, before a guest is replaced.
+        handover_timeout: For an item that both guests of a handover have seen.
+        response_timeout: For the answer to an ``http_request`` to begin.
+        max_response: Of the body of such an answer.
+        max_buffered: Of the payloads that may wait for a stream's consumer, however few the items.
+
+    Raises:
+        UsageError: One of them is no such number.
+    """
+
+    metadata_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
+    configure_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
+    prepare_timeout: float = attrs.field(default=40.0, validator=_SECONDS)
+    message_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
+    farewell_timeout: float = attrs.field(default=0.5, validator=_SECONDS)
+    rate_limits_timeout: float = attrs.field(default=120.0, validator=at_least(0, "seconds"))
+    failures_in_a_row: int = attrs.field(default=100, validator=whole(1))
+    shortest_pong_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
+    longest_pong_timeout: float = attrs.field(default=20.0, validator=_SECONDS)
+    returned_after: float = attrs.field(default=2.0, validator=_SECONDS)
+    lost_after: float = attrs.field(default=30.0, validator=_SECONDS)
+    asking_after: float = attrs.field(default=3.0, validator=_SECONDS)
+    dead_answers: int = attrs.field(default=20, validator=whole(1))
+    handover_timeout: float = attrs.field(default=10.0, validator=at_least(0, "seconds"))
+    response_timeout: float = attrs.field(default=60.0, validator=_SECONDS)
+    max_response: int = attrs.field(default=16 * 2**20, validator=whole(0, "bytes"))
+    max_buffered: int = attrs.field(default=32 * 2**20, validator=whole(1, "bytes"))
