@@ -1,4 +1,4 @@
-"""Waiting for things to happen, always with a deadline, which only ends a hang: nothing is proven by its not passing."""
+"""Waiting for things to happen, always with a deadline. It only ends a hang: that it does not pass proves nothing."""
 
 from __future__ import annotations
 
