@@ -234,7 +234,7 @@ def open_plugin(
         rewrite=rewrite,
         allow_private=allow_private,
         settings=settings,
-    )
+    ).wait()
     return Plugin(plugin, BackgroundLoop(f"plugin {plugin.name!r}"), shares_loop=False)
 
 

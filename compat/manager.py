@@ -51,6 +51,7 @@ class StreamManager:
 
     def __init__(self) -> None:
         self._plugins: dict[str, Plugin] = {}
+        self._opening: set[str] = set()  # sources whose plugins are being opened
         self._channels: dict[StreamKey, _Channel] = {}  # those that can be joined: none that is ending
         self._pumps: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -75,21 +76,27 @@ class StreamManager:
         """Open a plugin and route keys with this source to it. The arguments are those of ``open_plugin``.
 
         Raises:
-            SourceTakenError: Another plugin is registered under this name.
+            SourceTakenError: Another plugin is registered under this name, or is being opened for it.
+            StreamUsageError: The manager has been closed, before or meanwhile.
             OSError, DetectionError, UnsupportedPluginError, UsageError: As ``open_plugin``.
         """
         self._require_open()
-        if source in self._plugins:
+        if source in self._plugins or source in self._opening:
             raise SourceTakenError(source)
-        opened = open_plugin(
-            plugin,
-            config=config,
-            kind=kind,
-            name=source,
-            rewrite=rewrite,
-            allow_private=allow_private,
-            settings=settings,
-        )
+        self._opening.add(source)
+        try:
+            opened = await open_plugin(
+                plugin,
+                config=config,
+                kind=kind,
+                name=source,
+                rewrite=rewrite,
+                allow_private=allow_private,
+                settings=settings,
+            )
+        finally:
+            self._opening.discard(source)
+        self._require_open()
         self._plugins[source] = opened
         return opened
 

@@ -1,16 +1,18 @@
 """Opening a plugin: from a path or bytes to something that streams.
 
-What is done here is detection, the choice of an adapter, and clean-up; streaming is the adapter's.
+What is done here is detection, the choice of an adapter, and clean-up; streaming is the adapter's. A file is read and
+validated on a thread: a large one takes a moment, a hostile one seconds, and the event loop has streams to serve.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import attrs
 
@@ -20,11 +22,12 @@ from adapters.errors import StreamUsageError
 from adapters.net.policy import NetworkPolicy
 from adapters.registry import make_adapter
 from adapters.settings import IDLE_LIMIT, AdapterSettings
+from adapters.threads import on_thread
 from compat.status import PluginStatus, StreamStatus
 from detectors.report import ModuleReport, inspect
 from detectors.rules import PluginKind
 
-__all__ = ["KEY", "Plugin", "Source", "open_plugin"]
+__all__ = ["KEY", "Opening", "Plugin", "Source", "open_plugin"]
 
 # A library says nothing unless it is asked: whoever wants to hear the loggers below "compat" configures logging.
 logging.getLogger("compat").addHandler(logging.NullHandler())
@@ -155,6 +158,39 @@ class Plugin:
         await self.aclose()
 
 
+class Opening:
+    """What ``open_plugin`` returns: ``async with`` opens the plugin and closes it in the end, ``await`` opens it only.
+
+    Each use opens another plugin. What opening raises is listed at ``open_plugin``.
+    """
+
+    def __init__(self, work: Callable[[], Plugin]) -> None:
+        self._work = work
+        self._opened: list[Plugin] = []
+
+    def __await__(self) -> Generator[Any, None, Plugin]:
+        return on_thread(self._work, "open plugin").__await__()
+
+    def wait(self) -> Plugin:
+        """Open it here and now: this blocks the thread, an event loop too, while the file is read and validated."""
+        return self._work()
+
+    async def __aenter__(self) -> Plugin:
+        self._opened.append(await self)
+        return self._opened[-1]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.pop().aclose()
+
+    if not TYPE_CHECKING:  # a type checker finds the mistake by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            msg = f"the plugin is not open, so it has no {name!r}: use 'async with open_plugin(...)' or 'await' it"
+            raise AttributeError(msg)
+
+
 def open_plugin(
     source: Source,
     *,
@@ -164,10 +200,12 @@ def open_plugin(
     rewrite: Mapping[str, str] | None = None,
     allow_private: bool = False,
     settings: AdapterSettings | None = None,
-) -> Plugin:
+) -> Opening:
     """Detect what a module is and put the adapter of its kind around it.
 
-    Nothing of the plugin runs before the first stream or call.
+    ``async with open_plugin(...) as plugin`` opens it and closes it in the end; ``plugin = await open_plugin(...)``
+    leaves the closing to you, and so does ``open_plugin(...).wait()`` where there is nothing to await. Nothing of the
+    plugin runs before the first stream or call.
 
     Args:
         source: The module's path or bytes.
@@ -179,10 +217,10 @@ def open_plugin(
         settings: Everything else that can be chosen or injected; the arguments above are put on top of it.
 
     Raises:
+        UsageError: An argument is not what it has to be. This is raised at once, the others when the plugin is opened.
         OSError: The path cannot be read.
         DetectionError: The module cannot run; the error carries every finding.
         UnsupportedPluginError: It is no plugin of a known kind, or not of the chosen one.
-        UsageError: An argument is not what it has to be.
     """
     given = (source, config, kind, name, rewrite, allow_private, settings)
     for (argument, rule), value in zip(_ARGUMENTS.items(), given, strict=True):
@@ -194,6 +232,11 @@ def open_plugin(
     if allow_private:
         policy = attrs.evolve(policy, allow_private=True)
     settings = attrs.evolve(settings, policy=policy, config=settings.config if config is None else dict(config))
+    chosen = kind if isinstance(kind, PluginKind | None) else PluginKind(str(kind))
+    return Opening(functools.partial(_open, source, chosen, name, settings))
+
+
+def _open(source: Source, chosen: PluginKind | None, name: str | None, settings: AdapterSettings) -> Plugin:
     if isinstance(source, bytes):
         wasm, path = source, None
     else:
@@ -201,7 +244,6 @@ def open_plugin(
         wasm = Path(path).read_bytes()
     report = attrs.evolve(inspect(wasm), path=path)
     name = name or (_name_of(Path(path)) if path else f"plugin-{report.sha256[:8]}")
-    chosen = kind if isinstance(kind, PluginKind | None) else PluginKind(str(kind))
     return Plugin(make_adapter(name, wasm, report, settings, chosen), name, chosen or report.kind)
 
 

@@ -54,7 +54,7 @@ from compat.configuration import read_config
 from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
 from compat.manager import StreamManager
 from compat.overflow import Overflow
-from compat.plugin import Plugin, open_plugin
+from compat.plugin import Opening, Plugin, open_plugin
 from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
 from compat.subscription import Subscription
 from detectors.diagnostics import Diagnostic, Severity
@@ -89,6 +89,7 @@ __all__ = [
     "NetworkError",
     "NetworkPolicy",
     "Observer",
+    "Opening",
     "OutOfMemoryError",
     "OutageError",
     "Overflow",

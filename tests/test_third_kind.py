@@ -114,12 +114,12 @@ def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def test_without_the_row_it_is_no_plugin(file: None) -> None:
     assert inspect(PLUGIN).kind is PluginKind.UNKNOWN
     with pytest.raises(DetectionError, match="no-interface"):
-        open_plugin(PLUGIN)
+        open_plugin(PLUGIN).wait()
 
 
 def test_with_the_row_alone_it_is_known_and_cannot_run(row: None) -> None:
     with pytest.raises(UnsupportedPluginError, match="no adapter for this kind"):
-        open_plugin(PLUGIN)
+        open_plugin(PLUGIN).wait()
 
 
 def test_the_row_is_all_that_a_report_needs(row: None) -> None:

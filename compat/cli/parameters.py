@@ -22,7 +22,7 @@ from adapters.settings import AdapterSettings
 from compat.cli.command import BadValue, Session
 from compat.configuration import read_config
 from compat.errors import ConfigFileError
-from compat.plugin import Plugin, open_plugin
+from compat.plugin import Opening, open_plugin
 from detectors.errors import UsageError
 from detectors.report import inspect
 from detectors.rules import INTERFACES
@@ -277,7 +277,7 @@ _PLUGIN_OPTIONS = (
 class Open(Protocol):
     """Opens the plugin that the command line describes."""
 
-    def __call__(self) -> Plugin:
+    def __call__(self) -> Opening:
         """Open it. See ``compat.open_plugin``."""
         ...
 
@@ -344,5 +344,5 @@ def _tls(*given: Any) -> Tls | None:
         raise BadValue(f"{error.message.removeprefix('TLS: ')}.", error.remedy, at_fault, ctx) from None
 
 
-def _open(file: Path, config: Mapping[str, Any] | None, **options: Any) -> Plugin:
+def _open(file: Path, config: Mapping[str, Any] | None, **options: Any) -> Opening:
     return open_plugin(file, config=config, **options)

@@ -1,7 +1,8 @@
 """A simulated exchange with a plugin of each kind, to try things on without a real one.
 
     async with compat.demo.Exchange() as exchange:
-        plugin = compat.open_plugin(compat.demo.plugin_path("legacy"), rewrite=exchange.rewrites, allow_private=True)
+        path = compat.demo.plugin_path("legacy")
+        plugin = await compat.open_plugin(path, rewrite=exchange.rewrites, allow_private=True)
 
 The other modules of this package are the demo itself.
 """

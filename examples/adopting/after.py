@@ -41,7 +41,8 @@ class StreamManager:
 
     def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
         """Make a plugin known under a name. Raises ``compat.DetectionError`` if the module cannot run."""
-        self._plugins[source] = compat.open_plugin(wasm, name=source, config=credentials, settings=self._settings)
+        opening = compat.open_plugin(wasm, name=source, config=credentials, settings=self._settings)
+        self._plugins[source] = opening.wait()
 
     def start(self, market: Market) -> None:
         """Begin to give a market's ticks to the sink."""

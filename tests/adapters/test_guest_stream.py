@@ -275,8 +275,7 @@ async def test_closing_before_there_is_a_guest_leaves_nothing() -> None:
 
 async def test_a_sleeping_guest_lets_go_within_two_seconds_and_is_counted_until_it_wakes() -> None:
     async with Exchange(mode="replay", rate=100) as exchange:
-        plugin = open_against(SLEEPING, exchange, config={"nap_ms": "2500"}, settings=AdapterSettings())
-        async with plugin:
+        async with open_against(SLEEPING, exchange, config={"nap_ms": "2500"}, settings=AdapterSettings()) as plugin:
             async with plugin.stream(KEY) as stream:
                 await drain(stream, 1)
                 asleep_until = time.monotonic() + 2.5

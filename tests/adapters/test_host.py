@@ -145,7 +145,7 @@ async def test_a_request_cannot_publish() -> None:
 
 
 async def test_a_closed_plugin_takes_no_requests() -> None:
-    plugin = open_module(module(get_name=Answer("SimEx")))
+    plugin = await open_module(module(get_name=Answer("SimEx")))
     assert await plugin.call("get_name") == b"SimEx"
     await plugin.aclose()
     await plugin.aclose()
@@ -158,7 +158,7 @@ async def test_a_closed_plugin_takes_no_requests() -> None:
 async def test_closing_does_not_wait_for_a_request_or_metadata_that_hangs() -> None:
     for export, ask in (("get_name", _call), ("plugin_info", _info)):
         crossings: list[Crossing] = []
-        plugin = open_module(module(**{export: Answer(then="loop")}), observer=crossings.append)
+        plugin = await open_module(module(**{export: Answer(then="loop")}), observer=crossings.append)
         asking = asyncio.create_task(ask(plugin))
         await until(lambda: bool(guests_of(crossings, export)), "the guest hangs")  # noqa: B023 - awaited in this turn
         begun = time.monotonic()

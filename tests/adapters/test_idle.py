@@ -16,14 +16,14 @@ from tests.support.sockets import Connector
 from tests.support.waiting import drain, event_of
 
 if TYPE_CHECKING:
-    from compat import Plugin
+    from compat import Opening
     from tests.adapters.conftest import MakeStream
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 LIMIT = 0.2
 
 
-def open_kind(kind: str, connector: Connector, **chosen: Any) -> Plugin:
+def open_kind(kind: str, connector: Connector, **chosen: Any) -> Opening:
     return open_echo("parks", connector, **chosen) if kind == "generic" else open_module(legacy(), connector, **chosen)
 
 

@@ -35,7 +35,7 @@ from tests.support.waiting import drain, event_of, told, until
 
 if TYPE_CHECKING:
     from adapters.stream import AdapterStream
-    from compat import Plugin
+    from compat import Opening
     from tests.adapters.conftest import MakeStream
 
 LOST = ConnectionLostError(URL, "it broke off")
@@ -199,7 +199,7 @@ async def test_one_gap_is_told_however_many_attempts_it_takes(make_stream: MakeS
 # Real guests
 
 
-def open_kind(kind: str, connector: Connector, **chosen: Any) -> Plugin:
+def open_kind(kind: str, connector: Connector, **chosen: Any) -> Opening:
     if kind == "generic":
         return open_echo("parks", connector, **chosen)
     return open_module(legacy(), connector, **chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -31,6 +32,7 @@ from compat import (
     Subscription,
     UnknownSourceError,
     UsageError,
+    WebSocketConnector,
 )
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
@@ -38,9 +40,9 @@ from tests.support.simex import QUICK, candle_of, candles
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
-    from compat import Plugin
+    from compat import Connector, Plugin, Socket
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -63,6 +65,7 @@ async def register(
     *,
     backoff: Backoff = QUICK,
     buffer: int = 4_096,
+    connector: Connector | None = None,
     **options: Any,
 ) -> Plugin:
     return await manager.register(
@@ -70,7 +73,7 @@ async def register(
         fixture.path,
         rewrite=exchange.rewrites,
         allow_private=True,
-        settings=AdapterSettings(backoff=backoff, buffer=buffer),
+        settings=AdapterSettings(backoff=backoff, buffer=buffer, connector=connector or WebSocketConnector()),
         **options,
     )
 
@@ -384,20 +387,42 @@ async def test_unregistering_ends_the_streams_of_that_source_only(
             manager.subscribe(key("going"))
 
 
+class Reluctant:
+    """Opens real sockets that do not close before they may."""
+
+    def __init__(self) -> None:
+        self.may_close = asyncio.Event()
+        self.closing = 0
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        socket = await WebSocketConnector().connect(url, headers=headers, subprotocol=subprotocol)
+        close = socket.close
+
+        async def close_in_time() -> None:
+            self.closing += 1
+            await self.may_close.wait()
+            await close()
+
+        socket.close = close_in_time  # type: ignore[method-assign]
+        return socket
+
+
 @BOTH_KINDS
 async def test_a_source_that_is_registered_anew_while_it_closes_serves_the_next_subscriber(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
+    connector = Reluctant()
     async with Exchange(rate=200) as exchange:
-        await register(manager, exchange, fixture)
+        await register(manager, exchange, fixture, connector=connector)
         async with manager.subscribe(key()) as before:
             await take(before, 1)
             unregistering = asyncio.create_task(manager.unregister("simex"))
-            await asyncio.sleep(0)
+            await until(lambda: connector.closing, "its socket is being closed")
             await register(manager, exchange, fixture)
-            assert not unregistering.done()
             async with manager.subscribe(key()) as after:
                 assert (await take(after, 1))[0].sequence == 0
+                assert not unregistering.done()
+                connector.may_close.set()
                 await unregistering
                 await take(after, 3)
             await rest(before)
@@ -432,6 +457,30 @@ async def test_a_closed_manager_refuses_everything_else(manager: StreamManager) 
             await register(manager, exchange, LEGACY)
         with pytest.raises(UnknownSourceError):
             await manager.unregister("simex")
+
+
+async def test_a_source_is_taken_from_when_its_plugin_begins_to_be_opened(manager: StreamManager) -> None:
+    first = asyncio.create_task(manager.register("simex", LEGACY.path))
+    await asyncio.sleep(0)  # it has begun, and waits for its thread
+    with pytest.raises(SourceTakenError):
+        await manager.register("simex", GENERIC.path)
+    assert (await first).report.kind is PluginKind.LEGACY
+    assert manager.sources == ("simex",)
+
+
+async def test_a_source_whose_plugin_could_not_be_opened_is_free(manager: StreamManager, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await manager.register("simex", tmp_path / "missing.wasm")
+    assert (await manager.register("simex", GENERIC.path)).report.kind is PluginKind.GENERIC
+
+
+async def test_a_manager_that_was_closed_meanwhile_registers_nothing() -> None:
+    async with StreamManager() as manager:
+        registering = asyncio.create_task(manager.register("simex", LEGACY.path))
+        await asyncio.sleep(0)
+    with pytest.raises(StreamUsageError, match="the stream manager has been closed"):
+        await registering
+    assert manager.sources == ()
 
 
 async def test_a_source_can_be_registered_once(manager: StreamManager) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from compat.demo.exchange import Exchange
 from compat.plugin import Plugin
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key, wat
 from tests.support.simex import candle_of, candles
-from tests.support.waiting import drain, guest_threads, until
+from tests.support.waiting import HANG, drain, guest_threads, until
 
 if TYPE_CHECKING:
     from compat.plugin import Source
@@ -75,13 +76,13 @@ async def test_a_plugin_is_named_after_its_file_its_digest_or_as_wished(tmp_path
     folder = tmp_path / "simex-blocking"
     folder.mkdir()
     (folder / "plugin.wasm").write_bytes(wasm)
-    for plugin, name in (
+    for opening, name in (
         (open_plugin(path), "woox"),
         (open_plugin(wasm), f"plugin-{hashlib.sha256(wasm).hexdigest()[:8]}"),
         (open_plugin(path, name="mine"), "mine"),
         (open_plugin(folder / "plugin.wasm"), "simex-blocking"),
     ):
-        async with plugin:
+        async with opening as plugin:
             assert plugin.name == name
             with pytest.raises(CompatError, match=f"'{name}'"):
                 await plugin.call("missing")
@@ -132,17 +133,19 @@ async def test_a_module_with_both_interfaces_runs_as_the_kind_that_is_chosen(
         (GENERIC.path, PluginKind.UNKNOWN, "Choose one of generic"),
     ],
 )
-def test_a_kind_that_the_module_does_not_offer_is_refused(source: Source, kind: PluginKind | str, offered: str) -> None:
+async def test_a_kind_that_the_module_does_not_offer_is_refused(
+    source: Source, kind: PluginKind | str, offered: str
+) -> None:
     with pytest.raises(UnsupportedPluginError) as caught:
-        open_plugin(source, kind=kind, name="mine")
+        await open_plugin(source, kind=kind, name="mine")
     assert caught.value.remedy == offered
     assert (caught.value.plugin, caught.value.kind) == ("mine", str(kind))
 
 
-def test_the_incomplete_one_of_two_interfaces_cannot_be_chosen() -> None:
+async def test_the_incomplete_one_of_two_interfaces_cannot_be_chosen() -> None:
     wasm = module("start_stream", "stop_stream", "handle_stream_message")
     with pytest.raises(UnsupportedPluginError, match="legacy"):
-        open_plugin(wasm, kind="legacy")
+        await open_plugin(wasm, kind="legacy")
 
 
 @pytest.mark.parametrize(
@@ -157,13 +160,13 @@ def test_the_incomplete_one_of_two_interfaces_cannot_be_chosen() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_module_that_cannot_run_is_refused_with_everything_that_was_found(
+async def test_a_module_that_cannot_run_is_refused_with_everything_that_was_found(
     tmp_path: Path, wasm: bytes, slug: str
 ) -> None:
     path = tmp_path / "broken.wasm"
     path.write_bytes(wasm)
     with pytest.raises(DetectionError) as caught:
-        open_plugin(path)
+        await open_plugin(path)
     report = caught.value.report
     assert [found.slug for found in caught.value.diagnostics] == [slug] == [found.slug for found in report.errors]
     assert report == inspect(path)
@@ -171,11 +174,42 @@ def test_a_module_that_cannot_run_is_refused_with_everything_that_was_found(
     assert caught.value.remedy
 
 
-def test_a_path_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        open_plugin(tmp_path / "missing.wasm")
+        await open_plugin(tmp_path / "missing.wasm")
     with pytest.raises(IsADirectoryError):
-        open_plugin(tmp_path)
+        await open_plugin(tmp_path)
+
+
+async def test_what_has_not_been_opened_says_how_to_open_it() -> None:
+    opening = open_plugin(LEGACY.path)
+    with pytest.raises(AttributeError, match=r"has no 'stream': use 'async with open_plugin\(\.\.\.\)' or 'await' it"):
+        opening.stream(candle_key())  # type: ignore[attr-defined]
+
+
+async def test_the_event_loop_goes_on_while_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.wasm"
+    os.mkfifo(path)  # which blocks its reader until somebody writes, and the writer is on the event loop
+    opening = asyncio.create_task(_open(path))
+    descriptor = await _opened_for_writing(path)
+    os.write(descriptor, wat("traps"))
+    os.close(descriptor)
+    async with await opening as plugin:
+        assert plugin.report.kind is PluginKind.GENERIC
+
+
+async def _open(path: Path) -> Plugin:
+    return await open_plugin(path)
+
+
+async def _opened_for_writing(path: Path) -> int:
+    """Open a pipe for writing as soon as somebody reads it."""
+    async with asyncio.timeout(HANG):
+        while True:
+            try:
+                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody does yet
+                await asyncio.sleep(0.005)
 
 
 @BOTH_KINDS
@@ -264,7 +298,7 @@ async def test_rewrites_go_before_those_of_the_settings_and_the_rest_of_the_poli
 @BOTH_KINDS
 async def test_closing_a_plugin_ends_its_streams(fixture: PluginFixture) -> None:
     async with Exchange(rate=200) as exchange:
-        plugin = open_plugin(fixture.path, rewrite=exchange.rewrites, allow_private=True)
+        plugin = await open_plugin(fixture.path, rewrite=exchange.rewrites, allow_private=True)
         async with plugin.stream(candle_key()) as stream:
             await drain(stream, 1)
             await plugin.aclose()
@@ -276,7 +310,7 @@ async def test_closing_a_plugin_ends_its_streams(fixture: PluginFixture) -> None
 
 @BOTH_KINDS
 async def test_a_closed_plugin_refuses_everything_and_starts_no_guest(fixture: PluginFixture) -> None:
-    plugin = open_plugin(fixture.path)
+    plugin = await open_plugin(fixture.path)
     await plugin.call("meta")
     await plugin.aclose()
     await until(lambda: not guest_threads(), "its guest ends")
@@ -290,7 +324,7 @@ async def test_a_closed_plugin_refuses_everything_and_starts_no_guest(fixture: P
 
 
 async def test_a_plugin_that_was_never_used_can_be_closed() -> None:
-    plugin = open_plugin(LEGACY.path)
+    plugin = await open_plugin(LEGACY.path)
     assert isinstance(plugin, Plugin)
     async with asyncio.timeout(1):
         await plugin.aclose()

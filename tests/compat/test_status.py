@@ -86,5 +86,5 @@ async def test_a_failed_stream_is_not_told_any_more_and_its_reconnects_were() ->
 
 
 def test_a_plugin_tells_as_what_it_runs() -> None:
-    plugin = open_plugin(GENERIC.path, kind="generic")
+    plugin = open_plugin(GENERIC.path, kind="generic").wait()
     assert (plugin.kind, plugin.status().kind, plugin.status().dialect) == (PluginKind.GENERIC, "generic", None)

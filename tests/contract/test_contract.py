@@ -27,6 +27,7 @@ from compat import (
     ConfigurationError,
     DetectionError,
     EventKind,
+    Opening,
     Plugin,
     PluginKind,
     RequestFailedError,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-Open = Callable[..., Plugin]
+Open = Callable[..., Opening]
 Trading = Callable[..., contextlib.AbstractAsyncContextManager[Plugin]]
 
 GARBAGE = ("<html>502 Bad Gateway</html>", "", "null", "[]", '{"event":"kline"}', '{"event":', "\U0001f4a9")
@@ -347,9 +348,9 @@ async def test_streams_run_over_tls(trading: Trading) -> None:
         assert [candle_of(item) for item in items] == candles(exchange, range(20))
 
 
-def test_a_plugin_built_the_wrong_way_is_refused_with_the_diagnosis() -> None:
+async def test_a_plugin_built_the_wrong_way_is_refused_with_the_diagnosis() -> None:
     with pytest.raises(DetectionError) as caught:
-        open_plugin(MISBUILT)
+        await open_plugin(MISBUILT)
     assert "go-command-module" in str(caught.value)
     assert not guest_threads()
 

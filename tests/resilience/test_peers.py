@@ -21,8 +21,8 @@ from compat import (
     Backoff,
     ConnectFailedError,
     EventKind,
+    Opening,
     Pacing,
-    Plugin,
     StreamState,
     Tls,
     WebSocketConnector,
@@ -47,7 +47,7 @@ ORIGIN = "wss://stream.simex.example"
 PATIENT = "429 with seconds"  # takes them
 
 
-def open_at(fixture: PluginFixture, url: str, **chosen: Any) -> Plugin:
+def open_at(fixture: PluginFixture, url: str, **chosen: Any) -> Opening:
     settings = AdapterSettings(**{"connector": HASTY, "backoff": SOON, "pacing": AT_ONCE, **chosen})
     return open_plugin(fixture.path, rewrite={ORIGIN: url}, allow_private=True, settings=settings)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import wasmtime
 
-from compat import AdapterSettings, Plugin, StreamData, open_plugin
+from compat import AdapterSettings, Opening, StreamData, open_plugin
 from tests.support.plugins import wat, wat_text
 from tests.support.simex import QUICK
 from tests.support.sockets import Connector
@@ -46,13 +46,13 @@ def echoed(item: StreamData) -> str:
     return message
 
 
-def open_module(wasm: bytes, connector: Connector | None = None, *, name: str = "guest", **chosen: Any) -> Plugin:
+def open_module(wasm: bytes, connector: Connector | None = None, *, name: str = "guest", **chosen: Any) -> Opening:
     """Open a module with sockets within the process."""
     settings = AdapterSettings(**{"connector": connector or Connector(), "backoff": QUICK, **chosen})
     return open_plugin(wasm, name=name, allow_private=True, settings=settings)
 
 
-def open_echo(name: str, connector: Connector | None = None, **chosen: Any) -> Plugin:
+def open_echo(name: str, connector: Connector | None = None, **chosen: Any) -> Opening:
     """Open one of ``fixtures/wat``."""
     return open_module(wat(name), connector, **chosen)
 

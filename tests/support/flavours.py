@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import attrs
 
 from compat import (
-    Plugin,
+    Opening,
     PluginInfo,
     Reply,
     Stream,
@@ -138,7 +138,7 @@ class Flavour:
     """
 
     name: str
-    open_plugin: Callable[..., Plugin]
+    open_plugin: Callable[..., Opening]
 
 
 ASYNCIO = Flavour("asyncio", open_asynchronously)

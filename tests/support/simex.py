@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from compat import AdapterSettings, Backoff, Plugin, StreamData
+from compat import AdapterSettings, Backoff, Opening, StreamData
 from compat.demo.exchange import Exchange
 from tests.support.flavours import ASYNCIO, Flavour
 from tests.support.plugins import PluginFixture
@@ -38,7 +38,7 @@ def open_against(
     config: Mapping[str, Any] | None = None,
     settings: AdapterSettings | None = None,
     flavour: Flavour = ASYNCIO,
-) -> Plugin:
+) -> Opening:
     """Open a plugin that reaches ``exchange`` and recovers quickly."""
     return flavour.open_plugin(
         fixture.path,
