@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # which has every worker and every command under test compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fixtures package lowest newest bench fuzz soak clean
+.PHONY: help demo test lint format fixtures package lowest newest nightly bench fuzz soak clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +19,11 @@ test: .venv/.ready ## The whole test suite with its coverage gate
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
 
-lint: .venv/.ready ## ruff and mypy --strict
+lint: .venv/.ready ## ruff, mypy --strict, and the order of the tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@.ci/same-ids
 
 format: .venv/.ready ## Bring the sources into the common form
 	@$(BIN)/ruff check --fix .
@@ -37,10 +38,14 @@ package: .venv/.ready ## The wheel, installed and tried in an empty environment
 lowest newest: .venv/.ready ## The suite on the lowest, or the newest, dependencies
 	@.ci/suite-on $@
 
-bench: .venv/.ready ## Long streams, parked guests and the detector, beside others (about a quarter of an hour)
+nightly: .venv/.ready ## All that takes hours: random modules, a million messages, fuzzing, soak
+	@.ci/nightly
+
+bench: .venv/.ready ## The detector, long streams, parked guests and stopping, beside others (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.inspect
 	@$(BIN)/python -m benchmarks.long_stream
 	@$(BIN)/python -m benchmarks.parked_guests
+	@$(BIN)/python -m benchmarks.stopping
 
 soak: .venv/.ready ## Streams of both kinds on an exchange that misbehaves for an hour
 	@$(BIN)/python -m benchmarks.soak

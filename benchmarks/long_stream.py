@@ -2,9 +2,9 @@
 
 Each case runs in a process of its own. A tenth's rate is messages per second; `last/2nd` compares the last tenth with
 the second, `grown` is resident memory at the end against the end of the first tenth. `intact` says that every message
-came through in order and unchanged.
+came through in order and unchanged. Ends with code 1 if one did not through this project's host, or if a case failed.
 
-    python -m benchmarks.long_stream [--messages N] [--plain N] [--case NAME]
+    python -m benchmarks.long_stream [--messages N] [--guests N] [--plain N] [--case NAME]
 """
 
 from __future__ import annotations
@@ -166,29 +166,34 @@ def run_case(case: str, count: int) -> Result:
     return asyncio.run(through_compat(wasm, profile, count, echoes=guest != "go"))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=500_000, help="messages through this project's host")
     parser.add_argument("--guests", type=int, default=100_000, help="messages through each of the tricky guests")
-    parser.add_argument("--plain", type=int, default=20_000, help="messages through the plain host, which slows down")
+    parser.add_argument("--plain", type=int, default=20_000, help="through the plain host, which slows down; 0: none")
     parser.add_argument("--case", help="run one case in this process and print its result as JSON")
     parser.add_argument("--count", type=int, help="messages for --case")
     arguments = parser.parse_args()
     if arguments.case:
         print(msgspec.json.encode(run_case(arguments.case, arguments.count)).decode())
-        return
-    cases = [(f"plain/go/{profile}", arguments.plain) for profile in PROFILES]
+        return 0
+    cases = [(f"plain/go/{profile}", arguments.plain) for profile in PROFILES if arguments.plain]
     cases += [(f"compat/go/{profile}", arguments.messages) for profile in PROFILES]
     cases += [(f"compat/{guest}/{profile}", arguments.guests) for guest in GUESTS for profile in PROFILES]
     print(f"{'case':<34} {'2nd tenth':>10} {'last tenth':>10} {'last/2nd':>7} {'grown':>12}")
+    bad = 0
     for case, count in cases:
         command = [sys.executable, "-m", "benchmarks.long_stream", "--case", case, "--count", str(count)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
-            print(f"{case:<34} failed: {finished.stderr.strip().splitlines()[-1]}")
+            print(f"{case:<34} failed: {(finished.stderr.strip() or 'without a word').splitlines()[-1]}", flush=True)
+            bad += 1
         else:
-            print(msgspec.json.decode(finished.stdout, type=Result).line(case), flush=True)
+            result = msgspec.json.decode(finished.stdout, type=Result)
+            print(result.line(case), flush=True)
+            bad += case.startswith("compat/") and bool(result.wrong)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

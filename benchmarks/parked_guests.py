@@ -1,7 +1,8 @@
 """Fresh guests of the plugin that parks, each brought to park with other message sizes: is any message lost?
 
 A guest counts once it was entered again after parking and 200 more messages have come through. Go's scheduler decides
-when it parks; a guest that has not done so after 4,000 messages is given up and counted apart.
+when it parks; a guest that has not done so after 4,000 messages is given up and counted apart. Ends with code 1 if a
+message is lost.
 
     python -m benchmarks.parked_guests [--guests N]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -66,8 +68,8 @@ async def one_guest(wasm: bytes, profile: str, seed: int) -> tuple[int, int, int
     return entries.again, done, wrong
 
 
-async def main(guests: int) -> None:
-    """Run guests until so many have parked, and print what was found."""
+async def main(guests: int) -> int:
+    """Run guests until so many have parked, and print what was found. Returns the exit code."""
     wasm = PLUGIN.read_bytes()
     parked = entered = messages = wrong = never = 0
     began = time.perf_counter()
@@ -83,9 +85,10 @@ async def main(guests: int) -> None:
     seconds = time.perf_counter() - began
     print(f"{parked} guests parked and were entered {entered} times again; {never} never parked")
     print(f"{messages:,} messages, {wrong} lost or out of order, {seconds:.0f} s")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--guests", type=int, default=200, help="guests that must have parked")
-    asyncio.run(main(parser.parse_args().guests))
+    sys.exit(asyncio.run(main(parser.parse_args().guests)))

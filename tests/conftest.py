@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # The first draw of a text in a fresh clone builds tables for seconds; that says nothing of the code under test.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("suite")
+settings.register_profile("nightly", settings.get_profile("suite"), max_examples=2_000)
+settings.load_profile("suite")  # another by --hypothesis-profile
 
 
 @pytest.fixture(autouse=True)
