@@ -12,16 +12,17 @@ import attrs
 from websockets.asyncio.client import connect
 
 from adapters.net.connection import KeptConnection
+from adapters.net.errors import ConnectFailedError
 from adapters.net.gateway import Gateway, GuardedSocket
 from adapters.net.http import http_client
 from adapters.net.policy import NetworkPolicy
-from adapters.net.socket import Connector, WebSocketConnector
+from adapters.net.socket import Connector, Socket, WebSocketConnector
 from tests.support.waiting import HANG, until
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HASTY", "QUICK", "SECRET", "Looks", "door", "enter", "kept"]
+__all__ = ["HASTY", "QUICK", "SECRET", "Looks", "NoConnector", "door", "enter", "kept"]
 
 SECRET = "s3cret"
 QUICK = WebSocketConnector(keepalive=0.2, max_message=10_000, open_timeout=HANG)
@@ -48,6 +49,22 @@ async def enter(through: Gateway, base: str) -> GuardedSocket:
     """Open a WebSocket at a server, with a secret wherever there can be one."""
     headers = {"Authorization": SECRET}
     return await through.connect(f"{base}/x?token={SECRET}", headers=headers, subprotocol=None)
+
+
+class NoConnector:
+    """A connector that opens nothing.
+
+    Attributes:
+        asked: The addresses that it was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        """See ``Connector``."""
+        self.asked.append(url)
+        raise ConnectFailedError(url, "this connector opens nothing")
 
 
 def kept(
