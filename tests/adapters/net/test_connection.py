@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -31,6 +31,7 @@ from tests.support.waiting import HANG, until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from adapters.net.connection import KeptConnection
     from adapters.net.gateway import GuardedSocket
     from tests.support.rogue.certificates import Authority
 
@@ -150,11 +151,32 @@ async def test_bytes_are_a_sign_of_life_though_no_ping_is_answered() -> None:
         await socket.close()
 
 
+async def opened_by(connector: WebSocketConnector, url: str) -> KeptConnection:
+    """The connection below a socket that it opens and closes."""
+    socket: Any = await connector.connect(url, headers={}, subprotocol=None)
+    connection: KeptConnection = socket._connection
+    await socket.close()
+    return connection
+
+
+async def test_a_connection_has_the_bounds_of_its_connector() -> None:
+    async with Exchange() as exchange:
+        connection = await opened_by(QUICK, f"{exchange.ws_url}/ws")
+    assert (connection.ping_interval, connection.close_timeout) == (0.2, 1.0)
+
+
 async def test_without_keepalive_nothing_looks_for_silence() -> None:
-    async with Exchange() as exchange, door(attrs.evolve(QUICK, keepalive=None)) as through:
-        socket = await through.connect(f"{exchange.ws_url}/ws", headers={}, subprotocol=None)
-        assert socket._socket._connection.keepalive_task is None  # type: ignore[attr-defined]
-        await socket.close()
+    looks: list[bool] = []
+
+    def note(connection: KeptConnection) -> None:
+        looks.append(connection.keepalive_task is not None)
+
+    async with Exchange() as exchange:
+        url = f"{exchange.ws_url}/ws"
+        assert (await opened_by(attrs.evolve(QUICK, keepalive=None), url)).ping_interval is None
+        await opened_by(kept(ping_interval=None, opened=note), url)
+        await opened_by(kept(ping_interval=0.2, opened=note), url)
+    assert looks == [False, True]
 
 
 async def test_a_half_open_connection_is_found_and_one_that_thaws_in_time_is_kept() -> None:

@@ -153,9 +153,9 @@ async def collect() -> None:
     """Take away the sockets that httpcore forgets of connections that a proxy did not make."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-        await asyncio.sleep(0.05)  # what is cancelled lets go of them in a turn of its own
-        gc.collect()
+        for _ in range(3):  # what is cancelled lets go of them in a turn of its own
+            gc.collect()
+            await asyncio.sleep(0)
 
 
 REFUSALS: dict[str, tuple[type[HttpProxy | SocksProxy], dict[str, Any], str, str]] = {
