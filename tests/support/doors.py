@@ -22,7 +22,9 @@ from tests.support.waiting import HANG, until
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HASTY", "QUICK", "SECRET", "Looks", "NoConnector", "door", "enter", "kept"]
+    from compat.demo.exchange import Exchange
+
+__all__ = ["HASTY", "QUICK", "SECRET", "Looks", "NoConnector", "door", "enter", "greet", "kept"]
 
 SECRET = "s3cret"
 QUICK = WebSocketConnector(keepalive=0.2, max_message=10_000, open_timeout=HANG)
@@ -49,6 +51,16 @@ async def enter(through: Gateway, base: str) -> GuardedSocket:
     """Open a WebSocket at a server, with a secret wherever there can be one."""
     headers = {"Authorization": SECRET}
     return await through.connect(f"{base}/x?token={SECRET}", headers=headers, subprotocol=None)
+
+
+async def greet(through: Gateway, exchange: Exchange, host: str) -> None:
+    """Use the exchange under a name, by WebSocket and by HTTP."""
+    connected = await through.connect(f"{exchange.ws_url.replace('127.0.0.1', host)}/ws", headers={}, subprotocol=None)
+    await connected.send("{}")
+    assert await connected.receive()
+    await connected.close()
+    url = f"{exchange.http_url.replace('127.0.0.1', host)}/api/v1/intervals"
+    assert (await through.request("GET", url, {}, b"")).status == 200
 
 
 class NoConnector:
