@@ -59,6 +59,12 @@ async def alive(socket: GuardedSocket) -> None:
         await socket.ping()
 
 
+async def talk(socket: GuardedSocket) -> None:
+    """Send until the connection is lost."""
+    while True:
+        await socket.send("x" * 100_000)
+
+
 class Telling(Peer):
     """Accepts a WebSocket, sends what bytes it is told to, and answers nothing."""
 
@@ -205,12 +211,7 @@ async def test_a_sender_on_a_half_open_connection_is_set_free() -> None:
     async with Exchange() as exchange, Forwarder(exchange.port) as between, door(looks.connector) as through:
         socket = await through.connect(f"{between.ws_url}/ws", headers={}, subprotocol=None)
         between.freeze()
-
-        async def talk() -> None:
-            while True:
-                await socket.send("x" * 100_000)
-
-        talking = asyncio.create_task(talk())
+        talking = asyncio.create_task(talk(socket))
         await until(lambda: looks.connection.transport.get_write_buffer_size() > 2**15, "the sender waits")
         await looks.take(8 + 8)
         with pytest.raises(ConnectionLostError, match="half-open"):
@@ -242,6 +243,17 @@ async def test_a_flood_that_never_ends_cannot_outwait_a_close(
         await until(lambda: not looks.connection.transport.is_reading(), "nothing is read any more")
         await socket.close()
         await until(lambda: peer.open == 0, "the flood has ended")
+
+
+async def test_a_sender_that_waits_for_ever_cannot_outwait_a_close() -> None:
+    looks = Looks()
+    async with Rogue("stays silent") as peer, door(looks.connector) as through:
+        socket = await enter(through, peer.ws_url)
+        talking = asyncio.create_task(talk(socket))
+        await until(lambda: looks.connection.transport.get_write_buffer_size() > 2**15, "the sender waits")
+        await socket.close()
+        with pytest.raises(ConnectionLostError):
+            await talking
 
 
 class Reserved(Peer):

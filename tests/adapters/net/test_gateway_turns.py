@@ -154,3 +154,11 @@ async def test_only_so_many_connections_to_a_host_are_open_at_once() -> None:
     await connect(through, "wss://a.example/")
     await refused(through, "wss://a.example/")
     await second.close()
+
+
+async def test_a_connection_that_did_not_come_to_be_does_not_count() -> None:
+    connector = Refusing(status=500)
+    through = anywhere(connector, Pacing(connections=1))
+    for asked in (1, 2):
+        assert (await refused(through)).problem == "refused with ***"
+        assert connector.asked == asked

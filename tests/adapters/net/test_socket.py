@@ -291,6 +291,7 @@ async def test_connections_of_a_function_of_ones_own_are_wrapped_and_its_errors_
         with pytest.raises(ConnectionLostError, match="code 1000 'enough'"):
             await socket.receive()
         await socket.close()
+        assert socket._close_timeout == 1.0  # type: ignore[attr-defined] # whatever the function has allowed it
     target = f"ws://127.0.0.1:{closed_port()}"
     with pytest.raises(ConnectFailedError, match="connection refused"):
         await connector.connect("wss://elsewhere/", headers={}, subprotocol=None)
