@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -27,6 +28,11 @@ _STEPS = 8  # looks at the connection between two pings
 class KeptConnection(ClientConnection):
     """A connection with its own keepalive, every ``ping_interval`` seconds.
 
+    Args:
+        sleep: Waits for so many seconds, between two looks at the connection.
+        arguments: Those of the base.
+        options: Likewise.
+
     Attributes:
         half_open: Whether it was given up because the other end had fallen silent.
         broken: What ended the connection below it, once that has ended in disorder.
@@ -36,6 +42,12 @@ class KeptConnection(ClientConnection):
     broken: Exception | None = None
     _heard = False
     _end: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self, *arguments: Any, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._sleep = sleep
 
     async def handshake(self, *args: Any, **options: Any) -> None:
         """Say of a handshake that failed what became of the connection below it: a reset, or an alert of TLS."""
@@ -69,7 +81,7 @@ class KeptConnection(ClientConnection):
         ping: asyncio.Task[None] | None = None
         try:
             for look in itertools.count(1):
-                await asyncio.sleep(self.ping_interval / _STEPS)
+                await self._sleep(self.ping_interval / _STEPS)
                 if self.state is not State.OPEN:  # it is ending already
                     return
                 if self._heard or not self.transport.is_reading():

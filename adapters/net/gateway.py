@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket as _socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -50,6 +50,7 @@ class Gateway:
         pacer: The account of connections and attempts that ``pacing`` is held against; its own by default.
         max_response: Bytes of the body of an HTTP response; a longer one is an error.
         redact: Takes secrets out of what errors say: the other end may repeat what it was sent.
+        sleep: Waits for so many seconds of the pacer's clock, until it is the turn of a connection.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Gateway:
         pacer: Pacer | None = None,
         max_response: int = 16 * 2**20,
         redact: Callable[[str], str] = str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._plugin = plugin
         self._policy = policy
@@ -74,6 +76,7 @@ class Gateway:
         self._pacer = pacer or Pacer()
         self._max_response = max_response
         self._redact = redact
+        self._sleep = sleep
         self._http: httpx.AsyncClient | None = None
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> GuardedSocket:
@@ -104,7 +107,7 @@ class Gateway:
         moment = self._pacer.reserve(host, self._pacing)
         try:
             if wait := self._pacer.wait_until(moment):
-                await asyncio.sleep(wait)
+                await self._sleep(wait)
         except asyncio.CancelledError:
             self._pacer.give_back(host, moment)
             raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError as FutureCancelledError
@@ -22,6 +21,7 @@ import attrs
 from adapters.errors import GuestStoppedError, StreamUsageError
 from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import Gateway
+from adapters.net.guest_limits import GuestClock, GuestLimits
 from adapters.net.socket import Socket
 from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError, NetworkError
@@ -30,14 +30,6 @@ __all__ = ["GuestNetwork"]
 
 T = TypeVar("T")
 
-_BUFFERED_MESSAGES = 512  # per connection
-_BUFFERED_CHARACTERS = 4 * 2**20  # per connection, however few the messages
-_SLICE = 0.1  # seconds between two looks at the stop flag
-_DEAD_PACE = 0.05  # seconds, at least, before a dead connection answers: guests try again at once
-_LONGEST_PACE = 1.0  # seconds, at least, before a guest hears that a connection failed again
-_DRAIN_PACE = 0.01  # seconds, at least, between answers while the stream stops
-_MAX_CONNECTIONS = 16  # open at once
-_ENDED_KEPT = 4  # connections that have ended and may still hold unread messages
 _LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests ask for more
 
 
@@ -45,18 +37,21 @@ _LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests
 class _Connection:
     url: str
     socket: Socket
+    limits: GuestLimits
+    opened_at: float  # by the guest's clock
     changed: threading.Condition = attrs.field(factory=threading.Condition)
     buffer: deque[str] = attrs.field(factory=deque)
     characters: int = 0  # in the buffer
     room: asyncio.Event = attrs.field(factory=asyncio.Event)
     waiting_for_room: bool = False
-    opened_at: float = attrs.field(factory=time.monotonic)
     ended: CompatError | None = None
     reader: asyncio.Task[None] | None = None
 
     def is_full(self, parts: int = 1) -> bool:
         """Whether the buffer is full, or one of so many equal parts of it."""
-        return len(self.buffer) >= _BUFFERED_MESSAGES / parts or self.characters >= _BUFFERED_CHARACTERS / parts
+        limits = self.limits
+        by_count = len(self.buffer) >= limits.buffered_messages / parts
+        return by_count or self.characters >= limits.buffered_characters / parts
 
 
 class GuestNetwork:
@@ -69,6 +64,8 @@ class GuestNetwork:
         stopping: The guest's stop flag.
         undeliverable: Told why, when a message cannot be handed to the guest.
         reconnected: Told why the connection before was lost, when the guest has opened another by itself.
+        limits: How much the guest may use, and how long it is made to wait.
+        clock: The guest's time; monotonic and real by default.
     """
 
     def __init__(
@@ -80,11 +77,13 @@ class GuestNetwork:
         stopping: threading.Event,
         undeliverable: Callable[[str], None],
         reconnected: Callable[[str], None] = lambda _: None,
+        limits: GuestLimits = GuestLimits(),  # noqa: B008 - a value
+        clock: GuestClock = GuestClock(),  # noqa: B008 - it has no state
     ) -> None:
         self.opened = 0  # connections ever opened
         self.calls = 0  # made by the guest on its connections
         self.failures = 0  # answers about dead connections since the guest tried to open another
-        self.dead_since: float | None = None  # monotonic seconds: since when the guest has been told of none but those
+        self.dead_since: float | None = None  # by the clock: since when the guest has been told of none but those
         self.stood = 0.0  # seconds for which the connection that ended last was open
         self.lost: CompatError | None = None  # why there is no connection, unless the plugin closed it
         self._plugin = plugin
@@ -93,6 +92,8 @@ class GuestNetwork:
         self._stopping = stopping
         self._undeliverable = undeliverable
         self._reconnected = reconnected
+        self._limits = limits
+        self._clock = clock
         self.connecting = False  # whether the guest waits for a connection just now, or for its turn
         self._failed_connects = 0  # in a row
         self._failed_request: tuple[float, NetworkError] | None = None
@@ -117,8 +118,8 @@ class GuestNetwork:
         self.calls += 1
         if self._draining.is_set():
             raise _closing()
-        if self.alive >= _MAX_CONNECTIONS:
-            msg = f"plugin {self._plugin!r} has {_MAX_CONNECTIONS} connections open, which is the limit"
+        if self.alive >= self._limits.connections:
+            msg = f"plugin {self._plugin!r} has {self._limits.connections} connections open, which is the limit"
             raise StreamUsageError(msg)
         lost, opened_before, alone = self.lost, self.opened, not self.alive
         self.connecting = True
@@ -127,9 +128,10 @@ class GuestNetwork:
         except CompatError as error:
             self.lost = error
             self.failures = 0
-            self.dead_since = self.dead_since or time.monotonic()
+            self.dead_since = self.dead_since or self._clock.now()
             self._failed_connects += 1
-            self._stopping.wait(min(_DEAD_PACE * 2 ** min(self._failed_connects - 1, 30), _LONGEST_PACE))
+            pace = self._limits.dead_pace * 2 ** min(self._failed_connects - 1, 30)
+            self._clock.wait(self._stopping, min(pace, self._limits.longest_pace))
             raise
         finally:
             self.connecting = False
@@ -148,17 +150,18 @@ class GuestNetwork:
         """The next message. See ``hostcalls.Network``."""
         self.calls += 1
         connection = self._find(connection_id)
-        deadline = None if timeout_ms == 0 else time.monotonic() + min(max(timeout_ms, 0), _LONGEST_MS) / 1000
+        deadline = None if timeout_ms == 0 else self._clock.now() + _seconds(timeout_ms)
         with connection.changed:
             while not connection.buffer or self._draining.is_set():
                 if self._stopping.is_set():
                     raise GuestStoppedError(self._plugin, "ws_receive")
                 if self._draining.is_set() or connection.ended is not None:
                     break
-                remaining = None if deadline is None else deadline - time.monotonic()
+                remaining = None if deadline is None else deadline - self._clock.now()
                 if remaining is not None and remaining <= 0:
                     return None
-                connection.changed.wait(_SLICE if remaining is None else min(remaining, _SLICE))
+                look = self._limits.look_every
+                self._clock.wait(connection.changed, look if remaining is None else min(remaining, look))
             else:
                 message = connection.buffer.popleft()
                 connection.characters -= len(message)
@@ -171,20 +174,24 @@ class GuestNetwork:
     def _dead(self, connection: _Connection, timeout_ms: int) -> CompatError:
         """Wait before a dead connection is reported: most guests try again at once, for ever."""
         if self._draining.is_set():
-            self._stopping.wait(_DRAIN_PACE)
+            self._clock.wait(self._stopping, self._limits.drain_pace)
             return _closing()
         told_before = self.failures > 0
         self._note_dead()
         # It hears of it as soon as may be, and again no sooner than it is prepared to wait.
-        seconds = _LONGEST_PACE if timeout_ms == 0 else max(timeout_ms, 0) / 1000
-        pace = max(_DEAD_PACE, min(seconds, _LONGEST_MS / 1000) if told_before else 0.0)
+        prepared = self._limits.longest_pace if timeout_ms == 0 else _seconds(timeout_ms)
+        end = self._clock.now() + max(self._limits.dead_pace, prepared if told_before else 0.0)
         with connection.changed:
-            connection.changed.wait_for(lambda: self._draining.is_set() or self._stopping.is_set(), pace)
+            while not (self._draining.is_set() or self._stopping.is_set()):
+                remaining = end - self._clock.now()
+                if remaining <= 0:
+                    break
+                self._clock.wait(connection.changed, remaining)
         return connection.ended or ConnectionLostError(connection.url, "it is closed")
 
     def _note_dead(self) -> None:
         self.failures += 1
-        self.dead_since = self.dead_since or time.monotonic()
+        self.dead_since = self.dead_since or self._clock.now()
 
     def close(self, connection_id: str) -> None:
         """Close a WebSocket. See ``hostcalls.Network``."""
@@ -199,24 +206,25 @@ class GuestNetwork:
         try:
             return self._on_loop(self._gateway.request(method, url, headers, body))
         except NetworkError as error:
-            self._failed_request = (time.monotonic(), error)
+            self._failed_request = (self._clock.now(), error)
             raise
 
     def request_failed_since(self, moment: float) -> NetworkError | None:
-        """The latest HTTP request of the guest that the network has let fail since then (monotonic seconds)."""
+        """The latest HTTP request of the guest that the network has let fail since then, by the clock."""
         failed = self._failed_request
         return failed[1] if failed is not None and failed[0] >= moment else None
 
     def _forget_ended(self) -> None:
         """Drop the oldest connections that have ended: a guest that never closes them would keep them for ever."""
         ended = [name for name, connection in self._connections.items() if connection.ended is not None]
-        for name in ended[:-_ENDED_KEPT]:
+        for name in ended[: -self._limits.ended_kept]:
             del self._connections[name]
 
     def _find(self, connection_id: str) -> _Connection:
         connection = self._connections.get(connection_id)
         if connection is None:
-            self._stopping.wait(_DRAIN_PACE if self._draining.is_set() else _DEAD_PACE)
+            limits = self._limits
+            self._clock.wait(self._stopping, limits.drain_pace if self._draining.is_set() else limits.dead_pace)
             if self._stopping.is_set():
                 raise GuestStoppedError(self._plugin, "a host function")
             self._note_dead()
@@ -232,7 +240,7 @@ class GuestNetwork:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         while True:
             try:
-                return future.result(_SLICE)
+                return future.result(self._limits.look_every)
             except TimeoutError:
                 if future.done():  # it raised that itself, or came to its end this moment
                     return future.result()
@@ -246,7 +254,7 @@ class GuestNetwork:
 
     async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
         socket = await self._gateway.connect(url, headers=headers, subprotocol=subprotocol)
-        connection = _Connection(url, socket)
+        connection = _Connection(url, socket, self._limits, self._clock.now())
         if self._closed or self._stopping.is_set():  # stopped while the connection was being opened
             await socket.close()
             raise GuestStoppedError(self._plugin, "ws_connect")
@@ -294,7 +302,7 @@ class GuestNetwork:
         with connection.changed:
             if connection.ended is None:
                 connection.ended = error
-                self.stood = time.monotonic() - connection.opened_at
+                self.stood = self._clock.now() - connection.opened_at
             connection.changed.notify_all()
 
     async def _shut(self, connection: _Connection, why: CompatError) -> None:
@@ -326,6 +334,11 @@ class GuestNetwork:
         known = list(self._connections.values())
         connections = [connection for connection in known if connection.reader is not None]
         await asyncio.gather(*(self._shut(connection, why) for connection in connections))
+
+
+def _seconds(timeout_ms: int) -> float:
+    """The timeout of a guest, which may be any number, as one that a thread can wait for."""
+    return min(max(timeout_ms, 0), _LONGEST_MS) / 1000
 
 
 def _closing() -> CompatError:

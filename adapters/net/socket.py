@@ -143,6 +143,9 @@ class _WebSocket:
         self._connection = connection
         self._limit = limit
         self._send_timeout = send_timeout
+        # A connection that a function of one's own has opened may allow itself any time to close.
+        bounded = isinstance(connection, KeptConnection) and connection.close_timeout
+        self._close_timeout = bounded or _CLOSE_TIMEOUT
 
     async def receive(self) -> str | bytes:
         try:
@@ -171,7 +174,7 @@ class _WebSocket:
     async def close(self) -> None:
         try:
             # The library's own timeout does not cover a full receive queue.
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
+            async with asyncio.timeout(self._close_timeout):
                 await self._connection.close()
         except BaseException as error:  # cancelled, too: nobody else closes it
             self._connection.transport.abort()

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import termios
 
+from tests.support.waiting import HANG
+
 __all__ = ["on_a_terminal"]
 
 
@@ -34,4 +36,4 @@ def on_a_terminal(*arguments: object, columns: int = 100, lines: int = 40, **env
         while data := os.read(ours, 65_536):
             output += data
     os.close(ours)
-    return process.wait(10), output.decode()
+    return process.wait(HANG), output.decode()

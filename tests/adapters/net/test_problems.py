@@ -29,14 +29,14 @@ def test_an_exception_that_is_not_the_networks_is_not_translated() -> None:
     [
         (OSError("odd"), "odd"),
         (OSError(), "OSError"),
-        (EOFError(), "the server closed the connection"),
-        (ssl.SSLError(1, "[SSL] odd (_ssl.c:1)"), "TLS failed: "),
+        (EOFError(), "the server closed the connection during the handshake"),
+        (ssl.SSLError(1, "[SSL] odd (_ssl.c:1)"), "TLS failed: [SSL] odd (_ssl.c:1)"),
     ],
 )
 def test_every_error_of_the_system_has_words(error: Exception, words: str) -> None:
     problem = what_failed(error, URL)
     assert problem is not None
-    assert problem.words.startswith(words)
+    assert problem.words == words
 
 
 def test_a_failure_while_another_is_handled_is_told_as_itself() -> None:
@@ -47,28 +47,27 @@ def test_a_failure_while_another_is_handled_is_told_as_itself() -> None:
     assert problem.words == "the server closed the connection during the handshake"
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0.0),
-        (" 120 ", 120.0),
-        ("999999999999999", 999999999999999.0),
-        ("9" * 16, None),
-        ("-5", None),
-        ("1.5", None),
-        ("١٢", None),  # digits, but of no number that HTTP knows
-        ("", None),
-        ("soon", None),
-        ("Thu, 01 Jan 2026 12:01:30 GMT", 90.0),
-        ("Thursday, 01-Jan-26 12:00:10 GMT", 10.0),
-        ("Thu Jan  1 12:00:10 2026", 10.0),
-        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
-        ("Thu, 01 Jan 0001 00:00:00 +2359", 0.0),
-        ("Thu, 99 Jan 2026 12:01:30 GMT", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date_or_nothing(text: str, seconds: float | None) -> None:
-    assert read_retry_after(text, lambda: NOW) == seconds
+RETRY_AFTER = [
+    ("0", 0.0),
+    (" 120 ", 120.0),
+    ("999999999999999", 999999999999999.0),
+    ("9" * 16, None),
+    ("-5", None),
+    ("1.5", None),
+    ("١٢", None),  # digits, but of no number that HTTP knows
+    ("", None),
+    ("soon", None),
+    ("Thu, 01 Jan 2026 12:01:30 GMT", 90.0),
+    ("Thursday, 01-Jan-26 12:00:10 GMT", 10.0),
+    ("Thu Jan  1 12:00:10 2026", 10.0),
+    ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+    ("Thu, 01 Jan 0001 00:00:00 +2359", 0.0),
+    ("Thu, 99 Jan 2026 12:01:30 GMT", None),
+]
+
+
+def test_retry_after_is_seconds_or_a_date_or_nothing() -> None:
+    assert [(text, read_retry_after(text, lambda: NOW)) for text, _ in RETRY_AFTER] == RETRY_AFTER
 
 
 @given(st.integers(0, 10**6), st.integers(-12, 12))
@@ -104,22 +103,22 @@ def test_a_refusal_keeps_its_status_and_how_long_to_wait(
     assert (problem.status, problem.retry_after, problem.words) == (status, retry_after, words)
 
 
-@pytest.mark.parametrize(
-    ("status", "remedy"),
-    [
-        (401, "credentials"),
-        (403, "serves this place"),
-        (404, "WebSocket"),
-        (429, "less often"),
-        (302, "rewrite"),
-        (503, "in service"),
-        (418, "credentials"),
-    ],
-)
-def test_every_status_has_a_remedy(status: int, remedy: str) -> None:
-    problem = what_failed(refusal(status), URL)
-    assert problem is not None
-    assert remedy in problem.remedy
+REMEDIES = [
+    (401, "credentials"),
+    (403, "serves this place"),
+    (404, "WebSocket"),
+    (429, "less often"),
+    (302, "rewrite"),
+    (503, "in service"),
+    (418, "credentials"),
+]
+
+
+def test_every_status_has_a_remedy() -> None:
+    for status, remedy in REMEDIES:
+        problem = what_failed(refusal(status), URL)
+        assert problem is not None
+        assert remedy in problem.remedy, status
 
 
 @pytest.mark.parametrize(

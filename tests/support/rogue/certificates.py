@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Authority", "Identity", "self_signed", "serving"]
+__all__ = ["Authority", "Files", "Identity", "self_signed", "serving"]
 
 
 @attrs.frozen
@@ -94,3 +94,15 @@ def serving(identity: Identity, folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+@attrs.frozen
+class Files:
+    """An operator's files."""
+
+    folder: Path
+
+    def write(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path

@@ -16,12 +16,15 @@ from tests.support.rogue.wire import Wire, reset
 __all__ = ["Forwarder", "Peer", "Rogue", "closed_port", "join"]
 
 
+# Bound for as long as the process lives, and never listening: a port that is given back may be given to somebody else.
+_CLOSED = socket.socket()
+_CLOSED.bind(("127.0.0.1", 0))
+
+
 def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """The port on which nobody listens, and nobody will."""
+    port: int = _CLOSED.getsockname()[1]
+    return port
 
 
 class Peer:

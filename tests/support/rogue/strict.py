@@ -9,9 +9,9 @@ import threading
 from types import TracebackType
 from typing import Self
 
-__all__ = ["StrictTls"]
+from tests.support.waiting import HANG
 
-_PATIENCE = 2.0  # seconds for each step of a client
+__all__ = ["StrictTls"]
 
 
 class StrictTls:
@@ -49,7 +49,7 @@ class StrictTls:
             except OSError:
                 return
             with contextlib.suppress(OSError):
-                client.settimeout(_PATIENCE)
+                client.settimeout(HANG)
                 self._serve(client)
 
     def _serve(self, client: socket.socket) -> None:
@@ -58,7 +58,7 @@ class StrictTls:
                 secure.do_handshake()
             except ssl.SSLError:
                 with socket.socket(fileno=secure.detach()) as bare:  # to close only once the alert has been read
-                    bare.settimeout(_PATIENCE)
+                    bare.settimeout(HANG)
                     bare.shutdown(socket.SHUT_WR)
                     while bare.recv(2**16):
                         pass

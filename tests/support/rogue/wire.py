@@ -10,7 +10,7 @@ import zlib
 
 from websockets.utils import accept_key
 
-__all__ = ["TEXT", "Wire", "bomb", "frame", "reset"]
+__all__ = ["CLOSE", "TEXT", "Wire", "bomb", "frame", "reset"]
 
 TEXT, CLOSE = 1, 8
 
