@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from adapters.runtime.engine import KernelAccess
     from adapters.runtime.hostcalls import Handler
     from detectors.errors import CompatError
-    from tests.adapters.conftest import MakeInstance
+    from tests.adapters.runtime.conftest import MakeInstance
 
 NAMES = [function.name for function in HOST_FUNCTIONS]
 
