@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.adapters.runtime.guests import Host
 
 #: Gives a guest that ends in the end all the time it takes: none lingers because the machine is busy.
-PATIENT = Watch(linger_after=HANG)
+PATIENT = Watch(linger_after=60 * HANG)
 
 
 class MakeInstance(Protocol):

@@ -169,7 +169,7 @@ class Attentive(Turnstile):
 
     def __call__(self, _: KernelAccess, argument: int) -> int:
         self._reached.release()
-        assert self.guest.stopping.wait(HANG)
+        self.guest.stopping.wait()  # it is set when the test has ended, at the latest
         raise GuestStoppedError("example", "host")
 
 
