@@ -1,6 +1,6 @@
 """One thread for many guests that ends what does not end by itself.
 
-It watches calls with a deadline and guests that were told to stop. A cancel can be lost (sent before the call began) or
+It watches calls with a deadline and guests that were told to stop. A cancel can be lost (before the call has begun) or
 late (a host function or a WASI sleep is running), so it is sent again until the call has ended. A guest that survives
 ``LINGER_AFTER`` seconds of it is *lingering*: whoever waits for it is released, and it is counted until it wakes.
 

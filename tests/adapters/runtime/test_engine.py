@@ -8,11 +8,14 @@ import subprocess
 import sys
 import textwrap
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from extism_sys import lib
 
+from adapters.runtime import engine
 from adapters.runtime.engine import CallOutcome, HostFunction, Instance, InstantiationError
+from tests.adapters.runtime.guests import guest_wasm, host_functions
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
@@ -221,6 +224,55 @@ def test_a_cancel_from_another_thread_ends_guest_code(make_instance: MakeInstanc
     outcome = call_cancelled(make_instance(looping(reached)), "loop", reached)
     assert not outcome.ok
     assert outcome.trapped
+
+
+class Spy:
+    """Extism's C interface, on which cancels are counted and something can be done as a call begins."""
+
+    def __init__(self, lib: Any) -> None:
+        self._lib = lib
+        self.cancels = 0
+        self.as_a_call_begins: Callable[[], None] = lambda: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lib, name)
+
+    def extism_plugin_call(self, *arguments: Any) -> int:
+        self.as_a_call_begins()
+        return int(self._lib.extism_plugin_call(*arguments))
+
+    def extism_plugin_cancel(self, handle: Any) -> None:
+        self.cancels += 1
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    """In the place of Extism's C interface."""
+    spy = Spy(lib)
+    monkeypatch.setattr(engine, "lib", spy)
+    return spy
+
+
+@pytest.mark.parametrize(("settled_after", "sent"), [(3_600, 0), (0, 1)])
+def test_no_cancel_is_sent_while_a_call_may_be_beginning(spy: Spy, settled_after: float, sent: int) -> None:
+    instance = Instance(guest_wasm(), host_functions(lambda _, argument: argument), settled_after=settled_after)
+    spy.as_a_call_begins = instance.cancel
+    assert instance.call("echo", b"x").ok
+    assert spy.cancels == sent
+    instance.cancel()  # between two calls
+    assert spy.cancels == sent + 1
+    instance.free()
+
+
+def test_a_cancel_is_sent_as_soon_as_the_guest_is_known_to_run(spy: Spy) -> None:
+    def host(_: KernelAccess, argument: int) -> int:
+        instance.cancel()
+        return argument
+
+    instance = Instance(guest_wasm(), host_functions(host), settled_after=3_600)
+    assert instance.call("host", b"x").ok
+    assert spy.cancels == 1
+    instance.free()
 
 
 def test_cancelling_one_instance_leaves_another_of_the_same_module_alone(make_instance: MakeInstance) -> None:
