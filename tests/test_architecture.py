@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -33,6 +33,14 @@ class Module:
     def floor(self) -> str:
         return self.name.partition(".")[0]
 
+    @property
+    def file(self) -> str:
+        return self.name.replace(".", "/") + ("/__init__.py" if self.is_package else ".py")
+
+
+#: Says what is wrong with a module: imports, calls, ...
+Rule = Callable[[Module], Collection[str]]
+
 
 def parse(name: str, source: str, *, is_package: bool = False) -> Module:
     return Module(name, is_package, source)
@@ -46,7 +54,6 @@ def read(path: Path) -> Module:
 
 MODULES = [read(path) for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
 NAMES = {module.name for module in MODULES}
-EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 
 
 def imports(module: Module) -> Iterator[str]:
@@ -88,6 +95,32 @@ def fronts(module: Module) -> list[str]:
     return [name for name in imports(module) if name in own.union(FLOORS)]
 
 
+def importing(*packages: str) -> Rule:
+    """Imports from any of these packages."""
+    return lambda module: [name for name in imports(module) if top(name) in packages]
+
+
+def calling(*functions: str) -> Rule:
+    """Calls of any of these functions."""
+    return lambda module: [name for name in calls(module) if name in functions]
+
+
+def undocumented(module: Module) -> list[str]:
+    """That the module does not say what it is for."""
+    return [] if ast.get_docstring(module.tree) else ["no docstring"]
+
+
+def offenders(rule: Rule, modules: Iterable[Module] = MODULES) -> dict[str, Collection[str]]:
+    """What a rule finds in every module in which it finds something, by the module's file."""
+    return {module.file: found for module in modules if (found := rule(module))}
+
+
+def nobody(rule: Rule, modules: Iterable[Module] = MODULES) -> None:
+    """Fail with a line for each file in which the rule finds something."""
+    lines = [f"{file}: {', '.join(found)}" for file, found in offenders(rule, modules).items()]
+    assert not lines, "\n".join(["", *lines])
+
+
 def test_all_three_floors_are_looked_at() -> None:
     assert {module.floor for module in MODULES} == set(FLOORS)
     assert {"detectors.rules", "adapters.runtime.engine", "compat.cli", "compat.demo.exchange"} <= NAMES
@@ -124,44 +157,52 @@ def test_an_import_upwards_and_an_import_of_a_front_are_found() -> None:
     assert fronts(parse("compat.demo.session", "from compat.demo import wire")) == []
 
 
-@EVERY_MODULE
-def test_imports_go_down_only(module: Module) -> None:
-    assert upward(module) == []
+def test_an_offender_is_named_with_its_file_and_what_it_does() -> None:
+    good, bad = (
+        parse("adapters.legacy", "import adapters.host"),
+        parse("adapters.net", "import compat", is_package=True),
+    )
+    assert offenders(upward, [good, bad]) == {"adapters/net/__init__.py": ["compat"]}
+    assert offenders(importing("adapters", "rich"), [good, bad]) == {"adapters/legacy.py": ["adapters.host"]}
+    loud = parse("detectors.rules", "def f():\n    print(1, file=sys.stderr)\n    print(2)")
+    assert offenders(calling("print"), [loud, good]) == {"detectors/rules.py": ["print", "print"]}
+    assert offenders(undocumented, [parse("compat.mute", "x = 1")]) == {"compat/mute.py": ["no docstring"]}
+    many = [parse(f"detectors.n{number}", "import compat, compat.manager") for number in range(100)]
+    with pytest.raises(AssertionError) as caught:
+        nobody(upward, many)
+    assert str(caught.value).count(".py: compat, compat.manager\n") == 100
 
 
-@EVERY_MODULE
-def test_nobody_imports_a_front_from_below_or_another_floor_by_its_front(module: Module) -> None:
-    assert fronts(module) == []
+def test_imports_go_down_only() -> None:
+    nobody(upward)
 
 
-@EVERY_MODULE
-def test_the_detector_knows_neither_the_runtime_nor_the_event_loop(module: Module) -> None:
-    if module.floor == "detectors":
-        banned = {"extism", "extism_sys", "asyncio", "socket", "websockets", "httpx"}
-        assert not banned.intersection(map(top, imports(module)))
+def test_nobody_imports_a_front_from_below_or_another_floor_by_its_front() -> None:
+    nobody(fronts)
+
+
+def test_the_detector_knows_neither_the_runtime_nor_the_event_loop() -> None:
+    banned = importing("extism", "extism_sys", "asyncio", "socket", "websockets", "httpx")
+    nobody(banned, (module for module in MODULES if module.floor == "detectors"))
 
 
 def test_the_c_interface_is_used_in_one_place() -> None:
-    users = {module.name for module in MODULES if {"extism", "extism_sys"}.intersection(map(top, imports(module)))}
-    assert users == {"adapters.runtime.engine"}
+    assert set(offenders(importing("extism", "extism_sys"))) == {"adapters/runtime/engine.py"}
 
 
 def test_modules_are_imported_by_computed_name_in_one_place() -> None:
-    ways = {"importlib.import_module", "import_module", "__import__", "exec", "eval", "runpy.run_module"}
-    assert {module.name for module in MODULES if ways.intersection(calls(module))} == {"adapters.registry"}
+    ways = calling("importlib.import_module", "import_module", "__import__", "exec", "eval", "runpy.run_module")
+    assert offenders(ways) == {"adapters/registry.py": ["importlib.import_module"]}
 
 
-@EVERY_MODULE
-def test_nothing_is_printed(module: Module) -> None:
-    assert not {"print", "pprint", "sys.stdout.write"}.intersection(calls(module))
+def test_nothing_is_printed() -> None:
+    nobody(calling("print", "pprint", "sys.stdout.write"))
 
 
-@EVERY_MODULE
-def test_click_and_the_terminal_are_the_command_line_s_business(module: Module) -> None:
-    if not module.name.startswith("compat.cli"):
-        assert not {"click", "rich"}.intersection(map(top, imports(module)))
+def test_click_and_the_terminal_are_the_command_line_s_business() -> None:
+    others = (module for module in MODULES if not module.name.startswith("compat.cli"))
+    nobody(importing("click", "rich"), others)
 
 
-@EVERY_MODULE
-def test_every_module_says_what_it_is_for(module: Module) -> None:
-    assert ast.get_docstring(module.tree)
+def test_every_module_says_what_it_is_for() -> None:
+    nobody(undocumented)

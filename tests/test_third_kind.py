@@ -1,32 +1,26 @@
 """A third kind of plugin is one row in the table of interfaces and one file in ``adapters/``, and nothing else.
 
-Here it is the polled kind: the host asks the plugin for one item after the other, until there is none.
+Here it is the polled kind: the host asks the plugin for one item after the other, until there is none. The row and the
+file are put into a copy of the packages, which a process of its own imports.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
+import json
+import os
+import shutil
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
-import pytest
 import wasmtime
 
-import adapters
-from adapters.errors import UnsupportedPluginError
-from compat import DetectionError, PluginKind, StreamKey, StreamManager, StreamState, inspect, open_plugin
-from detectors.classify import classify
-from detectors.diagnostics import diagnose
-from detectors.rules import INTERFACES, Interface
+from tests.support.waiting import HANG
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-pytestmark = pytest.mark.usefixtures("nothing_left")
-
-ROW = Interface(kind=PluginKind("polled"), dialect=None, marks=("poll",), required=("poll_interval",), precedence=5)
+ROOT = Path(__file__).parents[1]
+TABLE = "INTERFACES: tuple[Interface, ...] = (\n"
+ROW = '    Interface(PluginKind("polled"), None, marks=("poll",), required=("poll_interval",), precedence=5),\n'
 
 FILE = '''
 """The adapter for polled plugins: the host asks for one item after the other."""
@@ -87,64 +81,110 @@ PLUGIN = bytes(
     (i32.const 0)))
 """)
 )
+BROKEN = bytes(wasmtime.wat2wasm('(module (func (export "poll") (param i32)))'))
 ITEMS = [{"n": n} for n in range(5)]
-KEY = StreamKey("count", "counter", "anything")
+
+# Tells, as JSON, what it can find out and do with the plugin beside it.
+SURVEY = """
+import asyncio, json, threading
+from pathlib import Path
+import adapters, compat, detectors
+
+told = {"from": [str(Path(package.__file__).parents[1]) for package in (adapters, compat, detectors)]}
+report = compat.inspect("plugin.wasm")
+told["report"] = [report.kind.value, report.dialect, report.runnable, report.reason, len(report.diagnostics)]
+told["broken"] = [found.slug for found in compat.inspect("broken.wasm").errors]
+KEY = compat.StreamKey("count", "counter", "anything")
+
+async def plugin():
+    async with compat.open_plugin("plugin.wasm", name="counter") as plugin:
+        told["name"] = (await plugin.info()).name
+        told["call"] = (await plugin.call("poll")).decode()
+        async with plugin.stream(KEY) as stream:
+            told["stream"] = [[item.json(), str(item.key), item.data_type, item.sequence] async for item in stream]
+            told["state"] = stream.state.value
+
+async def manager():
+    async with compat.StreamManager() as manager:
+        await manager.register("counter", "plugin.wasm", kind="polled")
+        async with manager.subscribe(KEY) as one, manager.subscribe(KEY) as two:
+            told["subscribers"] = [[item.json() async for item in subscription] for subscription in (one, two)]
+
+try:
+    asyncio.run(plugin())
+    asyncio.run(manager())
+except compat.CompatError as error:
+    told["error"] = [type(error).__name__, str(error)]
+told["left"] = [thread.name for thread in threading.enumerate() if thread.name.startswith("guest")]
+print(json.dumps(told))
+"""
 
 
-@pytest.fixture
-def row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row, as if it stood in ``detectors.rules.INTERFACES``: that table is the default of both its readers."""
-    table = (*INTERFACES, ROW)
-    monkeypatch.setattr(classify, "__defaults__", (table,))
-    monkeypatch.setattr(diagnose, "__defaults__", (table,))
+def house(folder: Path, *, row: bool, file: bool) -> Path:
+    """The packages with or without the row and the file, and the plugin beside them."""
+    for package in ("detectors", "adapters"):
+        shutil.copytree(ROOT / package, folder / package)
+    (folder / "compat").symlink_to(ROOT / "compat")
+    rules = folder / "detectors" / "rules.py"
+    before = rules.read_text()
+    assert before.count(TABLE) == 1
+    if row:
+        rules.write_text(before.replace(TABLE, TABLE + ROW))
+    if file:
+        (folder / "adapters" / "polled.py").write_text(FILE)
+    (folder / "plugin.wasm").write_bytes(PLUGIN)
+    (folder / "broken.wasm").write_bytes(BROKEN)
+    return folder
 
 
-@pytest.fixture
-def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The file, as if it stood in ``adapters/``."""
-    (tmp_path / "polled.py").write_text(FILE)
-    monkeypatch.setattr(adapters, "__path__", [*adapters.__path__, str(tmp_path)])
-    importlib.invalidate_caches()
-    yield
-    sys.modules.pop("adapters.polled", None)
-    if hasattr(adapters, "polled"):
-        del adapters.polled
+def run(folder: Path, *arguments: str) -> str:
+    """What Python prints that imports the packages from there."""
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=2 * HANG, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
 
 
-def test_without_the_row_it_is_no_plugin(file: None) -> None:
-    assert inspect(PLUGIN).kind is PluginKind.UNKNOWN
-    with pytest.raises(DetectionError, match="no-interface"):
-        open_plugin(PLUGIN).wait()
+def survey(folder: Path) -> dict[str, Any]:
+    """What the packages there can do with the plugin."""
+    told: dict[str, Any] = json.loads(run(folder, "-c", SURVEY))
+    assert told.pop("from") == [str(folder)] * 3
+    assert told.pop("left") == []
+    return told
 
 
-def test_with_the_row_alone_it_is_known_and_cannot_run(row: None) -> None:
-    with pytest.raises(UnsupportedPluginError, match="no adapter for this kind"):
-        open_plugin(PLUGIN).wait()
+KNOWN = {
+    "report": ["polled", None, True, "exports poll and poll_interval", 0],
+    "broken": ["incomplete-interface", "wrong-export-signature"],
+}
 
 
-def test_the_row_is_all_that_a_report_needs(row: None) -> None:
-    report = inspect(PLUGIN)
-    assert (report.kind, report.dialect, report.diagnostics) == (PluginKind("polled"), None, ())
-    assert report.reason == "exports poll and poll_interval"
-    assert report.runnable
-    broken = bytes(wasmtime.wat2wasm('(module (func (export "poll") (param i32)))'))
-    assert [found.slug for found in inspect(broken).errors] == ["incomplete-interface", "wrong-export-signature"]
+def test_without_the_row_it_is_no_plugin(tmp_path: Path) -> None:
+    told = survey(house(tmp_path, row=False, file=True))
+    assert told["report"][:3] == ["unknown", None, False]
+    assert set(told) == {"report", "broken", "error"}
+    assert told["error"][0] == "DetectionError"
+    assert "no-interface" in told["error"][1]
 
 
-async def test_it_streams_through_open_plugin(row: None, file: None) -> None:
-    async with open_plugin(PLUGIN, name="counter") as plugin:
-        assert (await plugin.info()).name == "counter"
-        assert await plugin.call("poll") == b'{"n":0}'
-        async with asyncio.timeout(10), plugin.stream(KEY) as stream:
-            items = [item async for item in stream]
-        assert [item.json() for item in items] == ITEMS
-        assert [(item.key, item.data_type, item.sequence) for item in items] == [(KEY, "count", n) for n in range(5)]
-        assert stream.state is StreamState.STOPPED
+def test_with_the_row_alone_it_is_known_and_cannot_run(tmp_path: Path) -> None:
+    told = survey(house(tmp_path, row=True, file=False))
+    kind, text = told.pop("error")
+    assert kind == "UnsupportedPluginError"
+    assert "there is no adapter for this kind" in text
+    assert told == KNOWN
 
 
-async def test_it_streams_through_the_manager_to_several_subscribers(row: None, file: None) -> None:
-    async with StreamManager() as manager:
-        await manager.register("counter", PLUGIN, kind="polled")
-        async with asyncio.timeout(10), manager.subscribe(KEY) as one, manager.subscribe(KEY) as two:
-            for subscription in (one, two):
-                assert [item.json() async for item in subscription] == ITEMS
+def test_with_the_row_and_the_file_it_is_a_plugin_like_any_other(tmp_path: Path) -> None:
+    folder = house(tmp_path, row=True, file=True)
+    assert survey(folder) == KNOWN | {
+        "name": "counter",
+        "call": '{"n":0}',
+        "stream": [[item, "count:counter:anything", "count", number] for number, item in enumerate(ITEMS)],
+        "state": "stopped",
+        "subscribers": [ITEMS, ITEMS],
+    }
+    assert "polled" in run(folder, "-m", "compat", "inspect", "plugin.wasm", "--expect", "polled")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -148,14 +149,17 @@ class Instance:
     Args:
         wasm: The module's bytes.
         functions: One per import from a served namespace, no more and no fewer needed.
+        settled_after: Seconds until a call that calls no host function has surely begun; none is cancelled before.
 
     Raises:
         InstantiationError: Extism refused the module.
     """
 
-    def __init__(self, wasm: bytes, functions: Sequence[HostFunction]) -> None:
+    def __init__(self, wasm: bytes, functions: Sequence[HostFunction], *, settled_after: float = 0.1) -> None:
         map_large_blocks()
-        self._lock = threading.Lock()  # keeps cancel and free apart
+        self._settled_after = settled_after
+        self._settles: float | None = None  # when the running call has surely begun; None once that is known
+        self._lock = threading.Lock()  # keeps cancel apart from free, and from the beginning of a call
         self._raised: BaseException | None = None
         self._callbacks = [self._callback(function.call) for function in functions]
         pointers = []
@@ -189,6 +193,7 @@ class Instance:
 
     def _callback(self, call: Callable[[KernelAccess, int], int]) -> Any:
         def run(current: Any, inputs: Any, n_inputs: int, outputs: Any, n_outputs: int, _: Any) -> None:
+            self._settles = None
             # An offset is unsigned.
             result = call(KernelAccess(current), inputs[0].v.i64 & 0xFFFF_FFFF_FFFF_FFFF if n_inputs else 0)
             if n_outputs:
@@ -204,7 +209,10 @@ class Instance:
     def call(self, export: str, data: bytes) -> CallOutcome:
         """Run an export to its end."""
         self._raised = None
+        with self._lock:
+            self._settles = time.monotonic() + self._settled_after
         code = lib.extism_plugin_call(self._plugin, export.encode(), data, len(data))
+        self._settles = None
         message = lib.extism_plugin_error(self._plugin)
         error = ffi.string(message).decode(errors="replace") if message != ffi.NULL else None
         length = lib.extism_plugin_output_length(self._plugin)
@@ -216,9 +224,14 @@ class Instance:
 
         A cancel before a call has begun is lost, and none interrupts a host function or a WASI sleep: send it again
         until the call has ended.
+
+        One that comes *while* a call begins would make the call deaf to all later ones: Extism takes the call off the
+        list of those that can be cancelled, and only then sets the deadline that the cancel has to break. So none is
+        sent before the guest has called a host function, or some time has passed.
         """
         with self._lock:
-            if self._plugin is not None:
+            settles = self._settles
+            if self._plugin is not None and (settles is None or time.monotonic() >= settles):
                 lib.extism_plugin_cancel(self._cancel_handle)
 
     def free(self) -> None:

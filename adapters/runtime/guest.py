@@ -29,7 +29,7 @@ from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.engine import CallOutcome, HostFunction, Instance, InstantiationError
 from adapters.runtime.memory import KernelMemory
 from adapters.runtime.replies import failure_reason
-from adapters.runtime.watch import LINGER_AFTER, watch
+from adapters.runtime.watch import PROCESS, Watch
 
 __all__ = ["Guest"]
 
@@ -59,6 +59,7 @@ class Guest:
         observer: Sees every call.
         redact: Takes secrets out of what the plugin says.
         logger: Where it is told that the guest does not stop.
+        watch: Ends the guest's calls, and holds the clock of their deadlines; the process's own unless given.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Guest:
         observer: Observer | None = None,
         redact: Callable[[str], str] = str,
         logger: logging.Logger | None = None,
+        watch: Watch = PROCESS,
     ) -> None:
         self.plugin = plugin
         self.name = name or plugin
@@ -83,6 +85,7 @@ class Guest:
         self._observer = observer
         self._redact = redact
         self._logger = logger or logging.getLogger(f"compat.plugin.{plugin}")
+        self._watch = watch
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
@@ -208,7 +211,7 @@ class Guest:
             self._refuse_rest()
             if self._instance is not None:
                 self._instance.free()
-            watch.died(self)
+            self._watch.died(self)
 
     def _serve(self, broken: BaseException | None) -> None:
         while (job := self._jobs.get()) is not None:
@@ -225,8 +228,8 @@ class Guest:
         with self._lock:
             self._current = job
             if job.timeout is not None:
-                self._deadline = time.monotonic() + job.timeout
-                watch.look_after(self, self._deadline)
+                self._deadline = self._watch.clock() + job.timeout
+                self._watch.look_after(self, self._deadline)
         try:
             result = job.work()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
@@ -254,10 +257,10 @@ class Guest:
         with self._lock:
             if self._stop_since is not None:
                 return
-            self._stop_since = time.monotonic()
+            self._stop_since = self._watch.clock()
             self.stopping.set()
             self._jobs.put(None)
-        watch.look_after(self, self._stop_since)
+        self._watch.look_after(self, self._stop_since)
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds until the guest's thread has ended. Returns whether it has."""
@@ -286,14 +289,14 @@ class Guest:
                 return None
         if instance is not None:
             instance.cancel()
-        if now - begun > LINGER_AFTER and not self._lingering:
+        if now - begun > self._watch.linger_after and not self._lingering:
             self._give_up(job)
         return now
 
     def _give_up(self, job: _Job | None) -> None:
         """Cancelling did not help so far: release whoever waits, and keep counting the guest."""
         # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
-        level = logging.DEBUG if watch.exiting else logging.WARNING
+        level = logging.DEBUG if self._watch.exiting else logging.WARNING
         self._logger.log(
             level, "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name
         )

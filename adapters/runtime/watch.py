@@ -1,32 +1,33 @@
-"""One thread for the whole process that ends what does not end by itself.
+"""One thread for many guests that ends what does not end by itself.
 
-It watches calls with a deadline and guests that were told to stop. A cancel can be lost (sent before the call began) or
+It watches calls with a deadline and guests that were told to stop. A cancel can be lost (before the call has begun) or
 late (a host function or a WASI sleep is running), so it is sent again until the call has ended. A guest that survives
 ``LINGER_AFTER`` seconds of it is *lingering*: whoever waits for it is released, and it is counted until it wakes.
 
-At exit every guest is stopped and given a moment; what still sleeps then has its cancel pending and dies on waking,
-before it can reach a host function.
+The process has one watch, ``PROCESS``. At exit it stops every guest and gives them a moment; what still sleeps then has
+its cancel pending and dies on waking, before it can reach a host function.
 """
 
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["LINGER_AFTER", "Watched", "lingering_guests", "watch"]
+__all__ = ["LINGER_AFTER", "PROCESS", "Watch", "Watched", "lingering_guests"]
 
 LINGER_AFTER = 0.75  # seconds of cancelling until a guest counts as lingering
-_PACE = 0.01  # seconds between two cancels
-_EXIT_GRACE = 2.0  # seconds that all guests together get at exit
+_EXIT_LOOK = 0.02  # seconds between two looks at a guest that is waited for at exit
 
 
 class Watched(Protocol):
     """What the watch needs of a guest."""
 
     def check(self, now: float) -> float | None:
-        """Do what is due at ``now`` (monotonic seconds).
+        """Do what is due at ``now`` (by the watch's clock).
 
         Returns:
             When to check again; ``None`` to be forgotten.
@@ -47,9 +48,34 @@ class Watched(Protocol):
         ...
 
 
-class _Watch:
-    def __init__(self) -> None:
-        self.exiting = False  # the process ends, and every guest with it
+class Watch:
+    """Cancels guests until they end. May be used from any thread.
+
+    Args:
+        linger_after: Seconds of cancelling until a guest counts as lingering.
+        pace: Seconds from one look at a guest to the next, at least.
+        exit_grace: Seconds that all guests together get at exit.
+        clock: Monotonic seconds; its guests measure their deadlines with it.
+
+    Attributes:
+        linger_after: As given.
+        clock: As given.
+        exiting: Whether the process ends, and every guest with it.
+    """
+
+    def __init__(
+        self,
+        *,
+        linger_after: float = LINGER_AFTER,
+        pace: float = 0.01,
+        exit_grace: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.linger_after = linger_after
+        self.clock = clock
+        self.exiting = False
+        self._pace = pace
+        self._exit_grace = exit_grace
         self._wake = threading.Condition()
         self._due: dict[Watched, float] = {}
         self._alive: set[Watched] = set()
@@ -67,7 +93,7 @@ class _Watch:
             self._due.pop(guest, None)
 
     def look_after(self, guest: Watched, due: float) -> None:
-        """Check the guest at ``due`` (monotonic seconds), or earlier."""
+        """Check the guest at ``due`` (by the clock), or earlier."""
         with self._wake:
             if guest not in self._alive:
                 return
@@ -78,24 +104,28 @@ class _Watch:
             self._wake.notify()
 
     def lingering(self) -> list[Watched]:
+        """The guests that could not be stopped and have not woken yet."""
         with self._wake:
             return [guest for guest in self._alive if guest.lingering]
 
+    def look(self, now: float) -> None:
+        """Check every guest that is due at ``now`` (by the clock). The watch's own thread does it by itself."""
+        with self._wake:
+            ready = [guest for guest, due in self._due.items() if due <= now]
+            for guest in ready:
+                del self._due[guest]
+        for guest in ready:
+            again = guest.check(now)
+            if again is not None:
+                self.look_after(guest, max(again, now + self._pace))
+
     def _run(self) -> None:
         while True:
+            self.look(self.clock())
             with self._wake:
-                now = time.monotonic()
-                ready = [guest for guest, due in self._due.items() if due <= now]
-                if not ready:
-                    wait = min(self._due.values()) - now if self._due else threading.TIMEOUT_MAX
+                wait = min(self._due.values(), default=math.inf) - self.clock()
+                if wait > 0:
                     self._wake.wait(min(wait, threading.TIMEOUT_MAX))
-                    continue
-                for guest in ready:
-                    del self._due[guest]
-            for guest in ready:
-                again = guest.check(now)
-                if again is not None:
-                    self.look_after(guest, max(again, now + _PACE))
 
     def stop_all(self) -> None:
         """Stop every guest and wait a moment. Guests that sleep in WASI are left to die on waking."""
@@ -104,16 +134,17 @@ class _Watch:
             guests = list(self._alive)
         for guest in guests:
             guest.stop()
-        end = time.monotonic() + _EXIT_GRACE
+        end = self.clock() + self._exit_grace
         for guest in guests:
-            while not guest.wait(0.02) and not guest.lingering and time.monotonic() < end:
+            while not guest.wait(_EXIT_LOOK) and not guest.lingering and self.clock() < end:
                 pass
 
 
-watch = _Watch()
-atexit.register(watch.stop_all)
+#: The one of this process.
+PROCESS = Watch()
+atexit.register(PROCESS.stop_all)
 
 
 def lingering_guests() -> int:
     """How many guests of this process could not be stopped and have not woken yet."""
-    return len(watch.lingering())
+    return len(PROCESS.lingering())

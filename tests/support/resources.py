@@ -31,4 +31,8 @@ async def all_returned() -> AsyncIterator[None]:
     tasks: set[asyncio.Task[Any] | None] = {*asyncio.all_tasks()}
     yield
     tasks |= {asyncio.current_task()}  # of a fixture, it is not the one that it began in
-    await until(lambda: sockets >= _sockets() and tasks >= asyncio.all_tasks(), "every socket and task is gone")
+    try:
+        await until(lambda: sockets >= _sockets() and tasks >= asyncio.all_tasks(), "every socket and task is gone")
+    except AssertionError as error:
+        left = [*(_sockets() - sockets), *map(repr, asyncio.all_tasks() - tasks)]
+        raise AssertionError("\n".join([str(error), *left])) from None

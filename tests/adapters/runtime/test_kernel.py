@@ -13,7 +13,7 @@ from adapters.runtime.memory import KernelMemory, LostRequestError
 
 if TYPE_CHECKING:
     from adapters.runtime.engine import Instance, KernelAccess, RawMemory
-    from tests.adapters.conftest import MakeInstance
+    from tests.adapters.runtime.conftest import MakeInstance
 
 # `receive` keeps the offset of a reply, unread. `again` hands it to the host as a request, `busy` allocates before it
 # does, and `fresh` hands over a new block. `idle` does nothing.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from adapters.runtime.engine import Instance, KernelAccess
-    from tests.adapters.conftest import MakeInstance
+    from tests.adapters.runtime.conftest import MakeInstance
 
 UNKNOWN = KernelLayout(continues=False)
 HEADER = 12

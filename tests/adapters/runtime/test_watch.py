@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 
 import pytest
 
-from adapters.runtime import watch as room
-from adapters.runtime.watch import _Watch
+from adapters.runtime.watch import PROCESS, Watch, lingering_guests
+from tests.support.waiting import HANG, wait_until
 
 
 class Recorder:
@@ -17,141 +16,182 @@ class Recorder:
 
     def __init__(self, *again: float, lingering: bool = False) -> None:
         self.looks: list[float] = []
+        self.threads: set[int] = set()
         self.looked = threading.Semaphore(0)
-        self.stopped = 0
-        self.ended = threading.Event()
         self.lingering = lingering
         self._again = iter(again)
 
     def check(self, now: float) -> float | None:
         self.looks.append(now)
+        self.threads.add(threading.get_ident())
         self.looked.release()
         pause = next(self._again, None)
         return None if pause is None else now + pause
 
     def stop(self) -> None:
-        self.stopped += 1
+        raise AssertionError("nobody stops it")
 
     def wait(self, timeout: float) -> bool:
-        return self.ended.wait(timeout)
+        raise AssertionError("nobody waits for it")
 
     def wait_for_looks(self, count: int) -> None:
         for _ in range(count):
-            assert self.looked.acquire(timeout=5)
+            assert self.looked.acquire(timeout=HANG)
+
+
+# With times of our own: the clock of the watch's thread stands still, so for it ``DUE`` never comes.
+DUE = 1_000_000.0
 
 
 @pytest.fixture
-def watch() -> _Watch:
-    return _Watch()
+def watch() -> Watch:
+    return Watch(pace=0.5, clock=lambda: 0.0)
 
 
-def test_a_guest_is_looked_at_when_it_is_due_and_not_before(watch: _Watch) -> None:
+def test_a_guest_is_looked_at_when_it_is_due_not_before_and_once(watch: Watch) -> None:
     guest = Recorder()
     watch.born(guest)
-    due = time.monotonic() + 0.05
-    watch.look_after(guest, due)
-    guest.wait_for_looks(1)
-    assert due <= guest.looks[0] < due + 1
+    watch.look_after(guest, DUE)
+    watch.look(DUE - 0.01)
+    assert guest.looks == []
+    watch.look(DUE + 0.01)
+    watch.look(DUE + 1_000)
+    assert guest.looks == [DUE + 0.01]
 
 
-def test_an_earlier_time_counts_and_a_later_one_does_not(watch: _Watch) -> None:
+def test_an_earlier_time_counts_and_a_later_one_does_not(watch: Watch) -> None:
     guest = Recorder()
     watch.born(guest)
-    now = time.monotonic()
-    watch.look_after(guest, now + 60)
-    watch.look_after(guest, now + 0.02)
-    watch.look_after(guest, now + 90)
-    guest.wait_for_looks(1)
-    assert guest.looks[0] < now + 5
+    for due in (DUE + 60, DUE, DUE + 90):
+        watch.look_after(guest, due)
+    for now in (DUE, DUE + 60, DUE + 90):
+        watch.look(now)
+    assert guest.looks == [DUE]
 
 
-def test_it_looks_again_at_the_time_it_is_told_but_never_without_a_pause(watch: _Watch) -> None:
-    guest = Recorder(*itertools.repeat(0.0, 5))
+def test_it_looks_again_at_the_time_it_is_told_but_never_without_a_pause(watch: Watch) -> None:
+    guest = Recorder(0.0, 7.0)
     watch.born(guest)
-    watch.look_after(guest, time.monotonic())
-    guest.wait_for_looks(6)
-    pauses = [later - earlier for earlier, later in itertools.pairwise(guest.looks)]
-    assert len(pauses) == 5
-    assert min(pauses) >= 0.01
+    watch.look_after(guest, DUE)
+    for tenths in range(100):
+        watch.look(DUE + tenths / 10)
+    assert guest.looks == [DUE, DUE + 0.5, DUE + 7.5]
 
 
-def test_a_guest_that_asks_for_nothing_is_forgotten(watch: _Watch) -> None:
-    guest, other = Recorder(), Recorder(0.01, 0.01)
-    for one in (guest, other):
-        watch.born(one)
-        watch.look_after(one, time.monotonic())
-    other.wait_for_looks(3)
-    assert len(guest.looks) == 1
+def test_a_guest_that_has_died_is_looked_at_no_more(watch: Watch) -> None:
+    dead, other = Recorder(), Recorder()
+    for guest in (dead, other):
+        watch.born(guest)
+        watch.look_after(guest, DUE)
+    watch.died(dead)
+    watch.look_after(dead, DUE)
+    watch.look(DUE)
+    assert (dead.looks, other.looks) == ([], [DUE])
 
 
-def test_one_thread_looks_after_many_guests(watch: _Watch) -> None:
-    guests = [Recorder(0.02, 0.02) for _ in range(20)]
+def test_one_thread_looks_after_many_guests_and_never_too_early() -> None:
+    watch, guests = Watch(pace=0.001), [Recorder(0.002, 0.002) for _ in range(20)]
+    begun = watch.clock()
     for guest in guests:
         watch.born(guest)
-        watch.look_after(guest, time.monotonic())
+        watch.look_after(guest, begun + 0.01)
     for guest in guests:
         guest.wait_for_looks(3)
-    assert watch._thread is not None
-    assert sum(thread is watch._thread for thread in threading.enumerate()) == 1
+        pauses = [later - earlier for earlier, later in itertools.pairwise([begun + 0.008, *guest.looks])]
+        assert len(pauses) == 3
+        assert min(pauses) >= 0.002 - 1e-6
+    [thread] = set().union(*(guest.threads for guest in guests))
+    assert thread != threading.get_ident()
 
 
-def test_a_guest_that_has_died_is_looked_at_no_more(watch: _Watch) -> None:
-    dead, other = Recorder(), Recorder()
-    watch.born(dead)
-    watch.born(other)
-    due = time.monotonic() + 0.05
-    watch.look_after(dead, due)
-    watch.died(dead)
-    watch.look_after(dead, due)
-    watch.look_after(other, due + 0.02)
-    other.wait_for_looks(1)
-    assert dead.looks == []
+def test_the_thread_is_woken_by_a_guest_that_is_due_earlier() -> None:
+    watch, later, earlier = Watch(), Recorder(), Recorder()
+    watch.born(later)
+    watch.born(earlier)
+    watch.look_after(later, watch.clock() + 3_600)
+    wait_until(lambda: watch._wake._waiters, "the thread waits for the later one")  # type: ignore[attr-defined]
+    watch.look_after(earlier, watch.clock())
+    earlier.wait_for_looks(1)
+    assert later.looks == []
 
 
-def test_only_guests_that_are_alive_and_lingering_are_counted(watch: _Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_guests_that_are_alive_and_lingering_are_counted() -> None:
+    watch = Watch()
     lingering, other, dead = Recorder(lingering=True), Recorder(), Recorder(lingering=True)
     for guest in (lingering, other, dead):
         watch.born(guest)
     watch.died(dead)
     assert watch.lingering() == [lingering]
-    monkeypatch.setattr(room, "watch", watch)
-    assert room.lingering_guests() == 1
 
 
-def test_at_exit_every_guest_is_stopped_and_waited_for(watch: _Watch) -> None:
-    guests = [Recorder() for _ in range(3)]
-    for guest in guests:
-        watch.born(guest)
-
-    def end_all() -> None:
-        while not all(guest.stopped for guest in guests):
-            time.sleep(0.001)
-        for guest in guests:
-            guest.ended.set()
-
-    ender = threading.Thread(target=end_all)
-    ender.start()
-    begun = time.monotonic()
-    watch.stop_all()
-    ender.join(5)
-    assert [guest.stopped for guest in guests] == [1, 1, 1]
-    assert time.monotonic() - begun < 1
-
-
-def test_at_exit_a_lingering_guest_is_not_waited_for(watch: _Watch) -> None:
+def test_the_process_counts_the_guests_of_its_own_watch() -> None:
     guest = Recorder(lingering=True)
-    watch.born(guest)
-    begun = time.monotonic()
-    watch.stop_all()
-    assert guest.stopped == 1
-    assert time.monotonic() - begun < 1
+    wait_until(lambda: lingering_guests() == 0, "the guests of other tests wake")
+    PROCESS.born(guest)
+    try:
+        assert lingering_guests() == 1
+    finally:
+        PROCESS.died(guest)
+    assert lingering_guests() == 0
 
 
-def test_at_exit_all_guests_together_get_a_limited_time(watch: _Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_EXIT_GRACE", 0.1)
-    guests = [Recorder() for _ in range(3)]
-    for guest in guests:
-        watch.born(guest)
-    begun = time.monotonic()
-    watch.stop_all()
-    assert 0.1 <= time.monotonic() - begun < 1
+class Exit:
+    """A watch at exit, on a clock that goes on only while somebody waits, with what it does in order."""
+
+    def __init__(self, grace: float) -> None:
+        self.now = 0.0
+        self.log: list[str] = []
+        self.watch = Watch(exit_grace=grace, clock=lambda: self.now)
+
+    def guest(self, name: str, *, ends_at: float, lingers_at: float = 3_600) -> None:
+        self.watch.born(Leaver(self, name, ends_at, lingers_at))
+
+    def run(self) -> None:
+        self.watch.stop_all()
+        assert self.watch.exiting
+
+
+class Leaver(Recorder):
+    """A guest that ends, or is given up, at a time."""
+
+    def __init__(self, exit_: Exit, name: str, ends_at: float, lingers_at: float) -> None:
+        super().__init__()
+        self._exit, self._name, self._ends_at, self._lingers_at = exit_, name, ends_at, lingers_at
+
+    def stop(self) -> None:
+        self._exit.log.append("stop")
+
+    def wait(self, timeout: float) -> bool:
+        if self._exit.now < self._ends_at:
+            self._exit.now += timeout
+        if ended := self._exit.now >= self._ends_at:
+            self._exit.log.append(f"{self._name} ended")
+        self.lingering = self._exit.now >= self._lingers_at
+        return ended
+
+
+def test_at_exit_every_guest_is_stopped_before_any_is_waited_for() -> None:
+    leaving = Exit(grace=10)
+    for name in "abc":
+        leaving.guest(name, ends_at=3)
+    leaving.run()
+    assert leaving.log[:3] == ["stop"] * 3
+    assert sorted(leaving.log[3:]) == ["a ended", "b ended", "c ended"]
+    assert leaving.now == pytest.approx(3, abs=0.1)
+
+
+def test_at_exit_a_lingering_guest_is_not_waited_for() -> None:
+    leaving = Exit(grace=10)
+    leaving.guest("a", ends_at=3_600, lingers_at=1)
+    leaving.run()
+    assert leaving.log == ["stop"]
+    assert leaving.now == pytest.approx(1, abs=0.1)
+
+
+def test_at_exit_all_guests_together_get_a_limited_time() -> None:
+    leaving = Exit(grace=2)
+    for name in "abc":
+        leaving.guest(name, ends_at=3_600)
+    leaving.run()
+    assert leaving.log == ["stop"] * 3
+    assert leaving.now == pytest.approx(2, abs=0.1)
