@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors import binary
-from detectors.binary import MAX_INSTRUCTIONS, Reader, Word
+from detectors.binary import Reader, Word
+from detectors.bounds import USUAL
 from detectors.formats import ModuleError
 from tests.detectors.encoding import leb, padded, padded_with, signed_leb
 
@@ -229,21 +229,21 @@ def test_an_expression_that_is_cut_off_or_lacks_an_operand_runs_off_the_end(expr
         Reader(expression).constant(())
 
 
-def test_instructions_are_bounded_over_all_that_one_reader_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binary, "MAX_INSTRUCTIONS", 10)
+def test_instructions_are_bounded_over_all_that_one_reader_evaluates() -> None:
     five = b"\x41\x01" * 5 + b"\x0b"
-    reader = Reader(five * 3)
+    reader = Reader(five * 3, max_instructions=10)
     assert [reader.constant(()), reader.constant(())] == [1, 1]
     with pytest.raises(ModuleError, match="more than 10 instructions") as caught:
         reader.constant(())
     assert caught.value.slug == "too-large"
-    assert Reader(five * 2).constant(()) == 1
+    assert reader.at == len(five) * 2 + 1  # it does not go on to see how many more there are
 
 
-def test_a_module_may_have_as_many_instructions_as_segments() -> None:
-    assert MAX_INSTRUCTIONS >= 100_000
-    with pytest.raises(ModuleError, match=f"{MAX_INSTRUCTIONS:,} instructions"):
-        Reader(b"\x41\x01" * (MAX_INSTRUCTIONS + 1) + b"\x0b").constant(())
+def test_instructions_have_the_usual_bound_unless_another_is_given() -> None:
+    most = USUAL.max_instructions
+    assert Reader(b"\x41\x01" * most + b"\x0b").constant(()) == 1
+    with pytest.raises(ModuleError, match="more than 500,000 instructions"):
+        Reader(b"\x41\x01" * (most + 1) + b"\x0b").constant(())
 
 
 @given(st.binary(max_size=60))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import module
+from detectors.bounds import InspectionBounds
 from detectors.formats import HEADER, ModuleError
 from detectors.module import (
     Export,
@@ -24,6 +25,7 @@ from detectors.sections import Limits, Sections, read_sections
 from detectors.segments import Misplaced
 from detectors.toolchain import Toolchain
 from tests.detectors.encoding import custom, module_of, section
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from tests.detectors.conftest import Build
@@ -225,11 +227,17 @@ def test_a_module_without_its_last_sections_is_invalid(build: Build) -> None:
     assert caught.value.slug == "invalid-module"
 
 
-def test_a_module_beyond_the_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_MODULE_SIZE", 8)
-    assert read_module(HEADER).size == 8
+def test_a_module_beyond_the_bound_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = InspectionBounds(max_size=8)
+    assert read_module(HEADER, bounds=bounds).size == 8
+
+    def looked_at(*_: object) -> None:
+        raise AssertionError("it was looked at")
+
+    monkeypatch.setattr(wasmtime.Module, "validate", looked_at)
+    monkeypatch.setattr(module, "read_sections", looked_at)
     with pytest.raises(ModuleError, match="larger than 8 bytes") as caught:
-        read_module(HEADER + b"\0\1\0")
+        read_module(HEADER + b"\0\1\0", bounds=bounds)
     assert caught.value.slug == "too-large"
 
 
@@ -238,26 +246,25 @@ def test_a_module_is_validated_on_another_thread_while_it_is_read(
 ) -> None:
     data = build(["meta"])
     validating, reading = threading.Event(), threading.Event()
-    threads: list[int] = []
+    threads: dict[str, int] = {}
     validate = wasmtime.Module.validate
 
     def validated(engine: wasmtime.Engine, wasm: bytes) -> None:
-        threads.append(threading.get_ident())
+        threads["validates"] = threading.get_ident()
         validating.set()
-        assert reading.wait(30)  # it can only begin before this ends if both go on at once
+        assert reading.wait(HANG)  # it can only begin before this ends if both go on at once
         validate(engine, wasm)
 
-    def read(data: bytes, customs: frozenset[str]) -> Sections:
-        threads.append(threading.get_ident())
-        assert validating.wait(30)
+    def read(data: bytes, customs: frozenset[str], bounds: InspectionBounds) -> Sections:
+        threads["reads"] = threading.get_ident()
+        assert validating.wait(HANG)
         reading.set()
-        return read_sections(data, customs)
+        return read_sections(data, customs, bounds)
 
     monkeypatch.setattr(wasmtime.Module, "validate", validated)
     monkeypatch.setattr(module, "read_sections", read)
-    assert read_module(data).export("meta") is not None
-    assert len(set(threads)) == 2
-    assert threading.get_ident() in threads
+    assert read_module(data, bounds=InspectionBounds(validation_timeout=HANG)).export("meta") is not None
+    assert threads["reads"] == threading.get_ident() != threads["validates"]
 
 
 def test_no_thread_is_left_behind(build: Build) -> None:
@@ -266,7 +273,7 @@ def test_no_thread_is_left_behind(build: Build) -> None:
     with pytest.raises(ModuleError):
         read_module(HEADER + b"\x01")
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)  # its verdict is there, but it may not yet have ended
+        thread.join(HANG)  # its verdict is there, but it may not yet have ended
         assert not thread.is_alive()
 
 

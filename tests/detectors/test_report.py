@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import detectors
-from detectors import module, report
 from detectors.batch import inspect_many
+from detectors.bounds import InspectionBounds
 from detectors.errors import PluginError
 from detectors.formats import HEADER
 from detectors.report import DetectionError, ModuleReport, inspect
@@ -135,29 +135,32 @@ def test_a_file_name_that_is_no_text_is_escaped(build: Build, tmp_path: Path) ->
     assert _is_a_report_of(found, build(GENERIC))
 
 
-def test_a_file_beyond_the_bound_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_MODULE_SIZE", 100)
-    monkeypatch.setattr(report, "MAX_MODULE_SIZE", 100)
+HUNDRED = InspectionBounds(max_size=100)
+
+
+def test_a_file_beyond_the_bound_is_not_read_to_its_end(tmp_path: Path) -> None:
     file = tmp_path / "large.wasm"
     file.write_bytes(HEADER + bytes(1000))
-    found = inspect(file)
+    found = inspect(file, bounds=HUNDRED)
     assert (found.size, found.sha256, found.diagnostics[0].slug) == (1008, "", "too-large")
 
-    endless = inspect("/dev/zero")
-    assert (endless.sha256, endless.diagnostics[0].slug, endless.runnable) == ("", "too-large", False)
+
+def test_of_a_device_without_an_end_one_byte_more_than_the_bound_is_read() -> None:
+    found = inspect("/dev/zero", bounds=HUNDRED)
+    assert (found.size, found.sha256, found.runnable) == (101, "", False)
+    assert [item.slug for item in found.diagnostics] == ["too-large"]
 
 
-def test_a_file_up_to_the_bound_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_MODULE_SIZE", 100)
-    monkeypatch.setattr(report, "MAX_MODULE_SIZE", 100)
+def test_a_file_up_to_the_bound_is_read_whole(tmp_path: Path) -> None:
     whole = HEADER + section(0, leb(1) + b"x" + bytes(88))
     assert len(whole) == 100
     file = tmp_path / "largest.wasm"
     file.write_bytes(whole)
-    assert _is_a_report_of(inspect(file), whole)
-    assert [item.slug for item in inspect(file).diagnostics] == ["no-interface"]
+    found = inspect(file, bounds=HUNDRED)
+    assert _is_a_report_of(found, whole)
+    assert [item.slug for item in found.diagnostics] == ["no-interface"]
     file.write_bytes(whole + b"\0")
-    assert [item.slug for item in inspect(file).diagnostics] == ["too-large"]
+    assert [item.slug for item in inspect(file, bounds=HUNDRED).diagnostics] == ["too-large"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, 300_000])

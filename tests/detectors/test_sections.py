@@ -7,7 +7,7 @@ import wasmtime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors import sections
+from detectors.bounds import InspectionBounds
 from detectors.formats import HEADER, ModuleError
 from detectors.sections import Limits, Sections, read_sections
 from tests.detectors.encoding import custom, leb, module_of, section
@@ -204,23 +204,26 @@ def test_a_section_that_is_cut_off_is_told_with_what_is_missing(tail: bytes, mis
     assert f"needs at least {missing} more" in caught.value.message
 
 
-@pytest.mark.parametrize("identity", [1, 2, 3, 4, 5, 6, 7])
-def test_an_interface_section_beyond_the_bound_is_refused(identity: int) -> None:
-    size = sections.MAX_INTERFACE_SECTION + 1
-    with pytest.raises(ModuleError, match="1,048,577 bytes") as caught:
-        read_sections(HEADER + section(identity, bytes(size)))
-    assert caught.value.slug == "too-large"
+def test_an_interface_section_of_any_kind_beyond_the_bound_is_refused() -> None:
+    bounds = InspectionBounds(max_section=20)
+    for identity in range(1, 8):
+        assert read_sections(HEADER + section(identity, bytes(20)), bounds=bounds) == Sections()
+        with pytest.raises(ModuleError, match=r"at offset 10 takes 21 bytes .*; 20 are read") as caught:
+            read_sections(HEADER + section(identity, bytes(21)), bounds=bounds)
+        assert caught.value.slug == "too-large"
 
 
 def test_code_data_and_elements_have_no_bound() -> None:
-    size = sections.MAX_INTERFACE_SECTION + 1
-    found = read_sections(module_of(*(section(identity, bytes(size)) for identity in (9, 10, 11))))
-    assert [span and span[1] - span[0] for span in (found.elements, found.data)] == [size] * 2
+    bounds = InspectionBounds(max_section=20)
+    found = read_sections(module_of(*(section(identity, bytes(100)) for identity in (9, 10, 11))), bounds=bounds)
+    assert [span and span[1] - span[0] for span in (found.elements, found.data)] == [100] * 2
 
 
 def test_more_sections_than_the_bound_are_refused() -> None:
-    with pytest.raises(ModuleError, match="10,000 sections") as caught:
-        read_sections(HEADER + section(0, b"\0") * (sections.MAX_SECTIONS + 1))
+    bounds = InspectionBounds(max_sections=5)
+    assert len(read_sections(HEADER + custom(b"x") * 5, bounds=bounds).custom_sizes) == 5
+    with pytest.raises(ModuleError, match="more than 5 sections") as caught:
+        read_sections(HEADER + custom(b"x") * 6, bounds=bounds)
     assert caught.value.slug == "too-large"
 
 
