@@ -2,16 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.checks.imports import (
-    wrong_import_signature,
-)
+from detectors.checks.imports import wrong_import_signature
 from detectors.module import FunctionType
-from detectors.rules import (
-    HOST_FUNCTIONS,
-    KERNEL_NAMESPACE,
-    POINTER_LENGTH_ABI,
-    WASI_NAMESPACE,
-)
+from detectors.rules import HOST_FUNCTIONS, KERNEL_NAMESPACE, POINTER_LENGTH_ABI, WASI_NAMESPACE
 from tests.detectors.checks.finding import OFFSET, findings, importing, importing_one
 
 
