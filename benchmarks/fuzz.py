@@ -157,16 +157,16 @@ HOSTILE: dict[str, bytes] = {name: HEADER + written for name, written in {
     # Those that are valid; of some, only the beginning is read.
     "a million sections": b"\0\x01\0" * MILLION,
     "a million types": section(1, leb(MILLION) + b"\x60\0\0" * MILLION),
-    "20,000 imports that look like others": FUNCTION + section(2,
-        leb(20_000) + b"".join(b"\3env\x0fws_recieve%05d\0\0" % n for n in range(20_000))),
-    "20,000 exports that look like others": section(1, b"\x01\x60\0\x01\x7f") + section(3, b"\x01\0")
-        + section(7, leb(20_000)
-        + b"".join(b"\x11start_strea%06d\0\0" % n for n in range(20_000))) + section(10, b"\x01\x04\0\x41\0\x0b"),
-    "globals each computed from the one before": section(6, leb(20_000) + b"\x7f\0\x41\0\x0b" + b"".join(
-        b"\x7f\0\x23" + leb(n) + b"\x41\x7f\x6c\x0b" for n in range(19_999))),
+    "5,000 imports that look like others": FUNCTION + section(2,
+        leb(5_000) + b"".join(b"\3env\x0fws_recieve%05d\0\0" % n for n in range(5_000))),
+    "5,000 exports that look like others": section(1, b"\x01\x60\0\x01\x7f") + section(3, b"\x01\0")
+        + section(7, leb(5_000)
+        + b"".join(b"\x11start_strea%06d\0\0" % n for n in range(5_000))) + section(10, b"\x01\x04\0\x41\0\x0b"),
+    "globals each computed from the one before": section(6, leb(10_000) + b"\x7f\0\x41\0\x0b" + b"".join(
+        b"\x7f\0\x23" + leb(n) + b"\x41\x7f\x6c\x0b" for n in range(9_999))),
     "passive data segments": MEMORY + section(11, leb(100_000) + b"\1\2xx" * 100_000),
     "active data segments": MEMORY + section(11, leb(100_000) + b"\0\x41\0\x0b\0" * 100_000),
-    "a sum": MEMORY + section(11, b"\1\0" + b"\x41\0" * 50_000 + b"\x6a" * 49_999 + b"\x0b\0"),
+    "a sum": MEMORY + section(11, b"\1\0" + b"\x41\0" * 20_000 + b"\x6a" * 19_999 + b"\x0b\0"),
     "elements": TABLE + section(9, b"\x02" + (b"\5\x70" + leb(500_000) + b"\xd0\x70\x0b" * 500_000) * 2),
     "what looks like beginnings of segments": _data(b"\0\x41" * MILLION),
     "what looks like segments": _data(b"\0\x41\0\x0b\0" * MILLION),

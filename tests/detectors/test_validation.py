@@ -50,7 +50,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Thread]]
 
     def validate(*_: object) -> None:
         at_work.append(threading.current_thread())
-        released.wait()
+        released.wait(HANG)
 
     monkeypatch.setattr(wasmtime.Module, "validate", validate)
     yield at_work
