@@ -57,6 +57,7 @@ from compat.overflow import Overflow
 from compat.plugin import Opening, Plugin, open_plugin
 from compat.status import ManagerStatus, PluginStatus, StreamStatus, SubscriptionStats
 from compat.subscription import Subscription
+from detectors.bounds import InspectionBounds
 from detectors.diagnostics import Diagnostic, Severity
 from detectors.errors import CompatError, NetworkError, PluginError, UsageError
 from detectors.report import DetectionError, ModuleReport, inspect
@@ -80,6 +81,7 @@ __all__ = [
     "Direction",
     "EventKind",
     "GuestStoppedError",
+    "InspectionBounds",
     "KernelDamagedError",
     "KeyFormatError",
     "ManagerStatus",

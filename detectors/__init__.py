@@ -7,6 +7,7 @@ above it.
 
 from __future__ import annotations
 
+from detectors.bounds import InspectionBounds
 from detectors.classify import Classification, Evidence, Offer, classify
 from detectors.diagnostics import Diagnostic, Severity, diagnose
 from detectors.errors import CompatError, NetworkError, PluginError, UsageError
@@ -43,6 +44,7 @@ __all__ = [
     "FunctionType",
     "HostFunction",
     "Import",
+    "InspectionBounds",
     "Interface",
     "ModuleError",
     "ModuleInterface",

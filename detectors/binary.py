@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detectors.bounds import USUAL
 from detectors.formats import SUSPECT, ModuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["MAX_INSTRUCTIONS", "Reader", "Word"]
-
-#: The most instructions of constant expressions that one reader evaluates. 100,000 data segments have as many.
-MAX_INSTRUCTIONS = 500_000
+__all__ = ["Reader", "Word"]
 
 _NUMBERS = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128", 0x78: "i8", 0x77: "i16"}
 _HEAPS = {
@@ -43,14 +41,21 @@ Word = int | None
 
 
 class Reader:
-    """A place in the bytes, moved on by reading."""
+    """A place in the bytes, moved on by reading.
 
-    __slots__ = ("_instructions", "at", "data")
+    Args:
+        data: The bytes.
+        at: Where to begin.
+        max_instructions: How many instructions of constant expressions it evaluates, all of them together.
+    """
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    __slots__ = ("_instructions", "_max_instructions", "at", "data")
+
+    def __init__(self, data: bytes, at: int = 0, *, max_instructions: int = USUAL.max_instructions) -> None:
         self.data = data
         self.at = at
         self._instructions = 0
+        self._max_instructions = max_instructions
 
     def byte(self) -> int:
         """Read one byte."""
@@ -119,8 +124,9 @@ class Reader:
         stack: list[Word] = []
         while (code := self.byte()) != _END:
             self._instructions += 1
-            if self._instructions > MAX_INSTRUCTIONS:
-                msg = f"The constant expressions of one section take more than {MAX_INSTRUCTIONS:,} instructions"
+            if self._instructions > self._max_instructions:
+                most = f"{self._max_instructions:,}"
+                msg = f"The constant expressions of one section take more than {most} instructions"
                 raise ModuleError("too-large", msg, SUSPECT)
             if code == _GLOBAL_GET:
                 stack.append(globals_[self.number()])

@@ -15,6 +15,7 @@ import threading
 import attrs
 import wasmtime
 
+from detectors.bounds import USUAL, InspectionBounds
 from detectors.formats import SUSPECT, ModuleError, check_format
 from detectors.sections import Limits, Sections, read_sections
 from detectors.segments import Misplaced, misplaced
@@ -23,7 +24,6 @@ from detectors.wording import shown
 
 __all__ = [
     "MAX_MODULE_SIZE",
-    "MAX_VALIDATION",
     "Export",
     "ExternType",
     "FunctionType",
@@ -34,10 +34,8 @@ __all__ = [
     "read_module",
 ]
 
-#: The largest module that is looked at, in bytes. Go plugins take 3 to 5 MB.
-MAX_MODULE_SIZE = 100 << 20
-#: Seconds that validation may take. A Go plugin takes a fiftieth of one.
-MAX_VALIDATION = 10.0
+#: The largest module that is looked at by default, in bytes.
+MAX_MODULE_SIZE = USUAL.max_size
 
 
 @attrs.frozen
@@ -126,29 +124,30 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_module(data: bytes, *, sha256: str | None = None) -> ModuleInterface:
+def read_module(data: bytes, *, sha256: str | None = None, bounds: InspectionBounds = USUAL) -> ModuleInterface:
     """Validate a module and read its interface.
 
     Args:
         data: The module.
         sha256: Its digest, if the caller knows it already.
+        bounds: How much is read, and how long validation may take.
 
     Raises:
         ModuleError: The bytes are no valid core module, or one beyond the bounds. The error's ``slug`` tells which.
     """
-    if len(data) > MAX_MODULE_SIZE:
+    if len(data) > bounds.max_size:
         raise ModuleError(
             "too-large",
-            f"The module is larger than {MAX_MODULE_SIZE:,} bytes",
+            f"The module is larger than {bounds.max_size:,} bytes",
             "Plugins have 3 to 5 MiB; check that this is one",
         )
     check_format(data)
     verdict = _Validation(data)
     try:
-        found: ModuleInterface | Exception = _read(data, sha256 or digest(data))
+        found: ModuleInterface | Exception = _read(data, sha256 or digest(data), bounds)
     except (ModuleError, ValueError, LookupError) as error:
         found = error
-    problem = verdict.wait()
+    problem = verdict.wait(bounds.validation_timeout)
     if problem is not None:
         if isinstance(found, ModuleError) and found.slug == "truncated":
             raise found  # which says more than that the bytes ended
@@ -190,23 +189,23 @@ class _Validation:
         finally:
             self._done.set()
 
-    def wait(self) -> Exception | None:
+    def wait(self, timeout: float) -> Exception | None:
         """Return what is wrong with the module, or None.
 
         Raises:
-            ModuleError: ``too-large`` if that takes too long to find out.
+            ModuleError: ``too-large`` if that takes more than so many seconds to find out.
         """
-        if not self._done.wait(MAX_VALIDATION):
-            msg = f"The module has not been validated within {MAX_VALIDATION:g} s"
+        if not self._done.wait(min(timeout, threading.TIMEOUT_MAX)):
+            msg = f"The module has not been validated within {timeout:g} s"
             raise ModuleError("too-large", msg, SUSPECT)
         if self._problem is not None and not isinstance(self._problem, (wasmtime.WasmtimeError, ValueError)):
             raise self._problem
         return self._problem
 
 
-def _read(data: bytes, sha256: str) -> ModuleInterface:
+def _read(data: bytes, sha256: str, bounds: InspectionBounds) -> ModuleInterface:
     """Read the interface of bytes that need not be valid: then it means nothing, or raises."""
-    sections = read_sections(data, CUSTOM_SECTIONS)
+    sections = read_sections(data, CUSTOM_SECTIONS, bounds)
     imports, exports = _resolved(sections)
     return ModuleInterface(
         imports=imports,
@@ -217,7 +216,7 @@ def _read(data: bytes, sha256: str) -> ModuleInterface:
         memories=sections.memories,
         tables=sections.tables,
         starts=sections.starts,
-        misplaced=misplaced(data, sections),
+        misplaced=misplaced(data, sections, bounds),
         dwarf_size=sum(size for name, size in sections.custom_sizes if name.startswith(".debug_")),
         names_size=sum(size for name, size in sections.custom_sizes if name == "name"),
     )

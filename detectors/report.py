@@ -14,12 +14,13 @@ from typing import Any
 
 import attrs
 
+from detectors.bounds import USUAL, InspectionBounds
 from detectors.catalogue import CATALOGUE
 from detectors.classify import Evidence, Offer, classify
 from detectors.diagnostics import Diagnostic, Severity, diagnose, unreadable
 from detectors.errors import PluginError
 from detectors.formats import ModuleError
-from detectors.module import MAX_MODULE_SIZE, Export, Import, digest, read_module
+from detectors.module import Export, Import, digest, read_module
 from detectors.rules import EXPORT_TYPE, NAMESPACES, WASI_NAMESPACE, PluginKind
 from detectors.toolchain import Toolchain
 from detectors.wording import counted, listed
@@ -158,30 +159,34 @@ class DetectionError(PluginError):
         return type(self), (self.report, self.diagnostics)
 
 
-def inspect(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> ModuleReport:
+def inspect(
+    source: bytes | bytearray | memoryview | str | os.PathLike[str], *, bounds: InspectionBounds = USUAL
+) -> ModuleReport:
     """Say what a module is, without running it.
 
     Args:
         source: The module's bytes, or the path of its file; a text is always a path.
+        bounds: How much of it is read, and how long its validation may take (10 s by default); a module beyond that is
+            reported as ``too-large``.
 
     Raises:
         OSError: The path cannot be read.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
-        return _report(None, data, len(data))
+        return _report(None, data, len(data), bounds)
     path = os.fspath(source)
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
         # Not even as escapes: there can be no such file.
         raise OSError(errno.EINVAL, "A path cannot contain half a character", ascii(path)) from None
-    data, size = _read(path)
+    data, size = _read(path, bounds.max_size)
     # A file name need not be valid text, but a report must be.
-    return _report(path.encode(errors="backslashreplace").decode(), data, size)
+    return _report(path.encode(errors="backslashreplace").decode(), data, size, bounds)
 
 
-def _read(path: str) -> tuple[bytes, int]:
+def _read(path: str, most: int) -> tuple[bytes, int]:
     """Read a file, but not much more of it than will be looked at; return that and the file's size in bytes."""
     if "\0" in path:
         raise OSError(errno.EINVAL, "A path cannot contain a null character", path)
@@ -189,18 +194,18 @@ def _read(path: str) -> tuple[bytes, int]:
         size = os.fstat(file.fileno()).st_size
         try:
             # A device or a pipe has no size. One byte more than expected tells whether there is more.
-            data = file.read(min(size, MAX_MODULE_SIZE) + 1)
+            data = file.read(min(size, most) + 1)
             if len(data) > size:
-                data += file.read(MAX_MODULE_SIZE + 1 - len(data))
+                data += file.read(most + 1 - len(data))
         except OSError as error:
             error.filename = error.filename or path  # which a failing read does not tell
             raise
         return data, max(len(data), size)
 
 
-def _report(path: str | None, data: bytes, size: int) -> ModuleReport:
+def _report(path: str | None, data: bytes, size: int, bounds: InspectionBounds) -> ModuleReport:
     try:
-        module = read_module(data)
+        module = read_module(data, bounds=bounds)
     except ModuleError as error:
         return ModuleReport(
             path=path,
@@ -212,7 +217,7 @@ def _report(path: str | None, data: bytes, size: int) -> ModuleReport:
             imports=(),
             exports=(),
             size=size,
-            sha256=digest(data) if len(data) == size <= MAX_MODULE_SIZE else "",
+            sha256=digest(data) if len(data) == size <= bounds.max_size else "",
             toolchain=None,
             diagnostics=(unreadable(error),),
         )

@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from detectors.binary import Reader, Word
+from detectors.bounds import USUAL, InspectionBounds
 from detectors.formats import HEADER, SUSPECT, ModuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_INTERFACE_SECTION", "MAX_SECTIONS", "Limits", "Sections", "Signature", "Span", "read_sections"]
-
-#: The largest section that is read, in bytes; code, data and elements are not. Those of a 4 MB Go plugin take 4 KB.
-MAX_INTERFACE_SECTION = 1 << 20
-#: The most sections that are stepped through. A Go plugin has 14.
-MAX_SECTIONS = 10_000
+__all__ = ["Limits", "Sections", "Signature", "Span", "read_sections"]
 
 #: Parameters and results, each a tuple of value types in the text format's words.
 Signature = tuple[tuple[str, ...], tuple[str, ...]]
@@ -86,12 +82,13 @@ class Sections:
     custom_sizes: tuple[tuple[str, int], ...] = ()
 
 
-def read_sections(data: bytes, customs: frozenset[str] = frozenset()) -> Sections:
+def read_sections(data: bytes, customs: frozenset[str] = frozenset(), bounds: InspectionBounds = USUAL) -> Sections:
     """Read the interface of a core module.
 
     Args:
         data: The module, which wasmtime should have validated: the walker looks at nothing that it does not need.
         customs: The names of the custom sections to return.
+        bounds: How much is read.
 
     Raises:
         ModuleError: ``truncated`` if a section is longer than the bytes that are left, ``too-large`` beyond the bounds.
@@ -101,27 +98,31 @@ def read_sections(data: bytes, customs: frozenset[str] = frozenset()) -> Section
     found: dict[str, bytes] = {}
     sizes: list[tuple[str, int]] = []
     reader = Reader(data, len(HEADER))
-    for _ in range(MAX_SECTIONS):
+    for _ in range(bounds.max_sections + 1):  # once more, to see that nothing follows
         if reader.at == len(data):
-            return _assembled(data, spans, found, tuple(sizes))
+            return _assembled(data, spans, found, tuple(sizes), bounds)
         start = reader.at
         identity, end = _section(reader)
         if identity == _CUSTOM:
-            name = _keep_custom(data[reader.at : min(end, reader.at + MAX_INTERFACE_SECTION)], customs, found)
+            name = _keep_custom(data[reader.at : min(end, reader.at + bounds.max_section)], customs, found)
             sizes.append((name, end - start))
         else:
             spans[identity] = (reader.at, end)
         reader.at = end
-    raise ModuleError("too-large", f"The module has more than {MAX_SECTIONS:,} sections", SUSPECT)
+    raise ModuleError("too-large", f"The module has more than {bounds.max_sections:,} sections", SUSPECT)
 
 
 def _assembled(
-    data: bytes, spans: dict[int, Span], customs: dict[str, bytes], sizes: tuple[tuple[str, int], ...]
+    data: bytes,
+    spans: dict[int, Span],
+    customs: dict[str, bytes],
+    sizes: tuple[tuple[str, int], ...],
+    bounds: InspectionBounds,
 ) -> Sections:
-    bodies = {identity: _bounded(data, *spans[identity]) for identity in _READ.intersection(spans)}
+    bodies = {identity: _bounded(data, *spans[identity], bounds.max_section) for identity in _READ.intersection(spans)}
 
     def read(identity: int) -> Reader:
-        return Reader(bodies.get(identity, b"\0"))
+        return Reader(bodies.get(identity, b"\0"), max_instructions=bounds.max_instructions)
 
     imports = _imports(read(_IMPORT))
     imported: list[Word] = [None for _, _, kind, _ in imports if kind == "global"]
@@ -159,12 +160,12 @@ def _section(reader: Reader) -> tuple[int, int]:
     return identity, reader.at + size
 
 
-def _bounded(data: bytes, start: int, end: int) -> bytes:
-    if end - start > MAX_INTERFACE_SECTION:
+def _bounded(data: bytes, start: int, end: int, most: int) -> bytes:
+    if end - start > most:
         raise ModuleError(
             "too-large",
             f"The section at offset {start:,} takes {end - start:,} bytes to declare types, imports or exports; "
-            f"{MAX_INTERFACE_SECTION:,} are read",
+            f"{most:,} are read",
             SUSPECT,
         )
     return data[start:end]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from detectors.binary import Reader, Word
+from detectors.bounds import USUAL, InspectionBounds
 from detectors.formats import SUSPECT, ModuleError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Misplaced:
     capacity: int
 
 
-def misplaced(data: bytes, sections: Sections) -> tuple[Misplaced, ...]:
+def misplaced(data: bytes, sections: Sections, bounds: InspectionBounds = USUAL) -> tuple[Misplaced, ...]:
     """Return the first data segment and the first element segment that do not fit.
 
     A module that imports a memory, table or global is not looked at: their sizes and values are unknown.
@@ -56,6 +57,7 @@ def misplaced(data: bytes, sections: Sections) -> tuple[Misplaced, ...]:
     Args:
         data: The module, validated.
         sections: What was read of it.
+        bounds: How much is read.
 
     Raises:
         ModuleError: ``too-large`` beyond the bounds.
@@ -66,9 +68,11 @@ def misplaced(data: bytes, sections: Sections) -> tuple[Misplaced, ...]:
     words = [value for value, _ in sections.globals_]
     found: list[Misplaced] = []
     if sections.elements is not None:
-        found += _first(_elements(data, sections.elements, words), "element", sections.tables, 1)
+        reader = Reader(data, sections.elements[0], max_instructions=bounds.max_instructions)
+        found += _first(_elements(reader, words), "element", sections.tables, 1)
     if sections.data is not None and not _surely_fits(data, sections.data, sections):
-        found += _first(_data(data, sections.data, words), "data", sections.memories, PAGE)
+        reader = Reader(data, sections.data[0], max_instructions=bounds.max_instructions)
+        found += _first(_data(reader, words), "data", sections.memories, PAGE)
     return tuple(found)
 
 
@@ -93,8 +97,7 @@ def _bounded(count: int) -> int:
 _MOST_SEGMENTS = 100_000  # which is what wasmtime accepts
 
 
-def _data(data: bytes, span: Span, words: list[Word]) -> Iterator[_Placed]:
-    reader = Reader(data, span[0])
+def _data(reader: Reader, words: list[Word]) -> Iterator[_Placed]:
     for index in range(_bounded(reader.number())):
         flags = reader.number()
         memory = reader.number() if flags == 2 else 0
@@ -105,8 +108,7 @@ def _data(data: bytes, span: Span, words: list[Word]) -> Iterator[_Placed]:
             yield index, memory, offset, size
 
 
-def _elements(data: bytes, span: Span, words: list[Word]) -> Iterator[_Placed]:
-    reader = Reader(data, span[0])
+def _elements(reader: Reader, words: list[Word]) -> Iterator[_Placed]:
     count = _bounded(reader.number())
     for index in range(count):
         flags = reader.number()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.fuzz import leb
+from benchmarks.fuzz import leb, section
 from detectors.formats import HEADER
 
 __all__ = [
@@ -39,11 +39,6 @@ def padded_with(number: bytes, size: int, last: int) -> bytes:
     if missing <= 0:
         return number
     return number[:-1] + bytes([number[-1] | 0x80]) + bytes([last | 0x80]) * (missing - 1) + bytes([last])
-
-
-def section(identity: int, body: bytes, size: int | None = None) -> bytes:
-    """A section; of another size, if one is given, than its body has."""
-    return bytes([identity]) + leb(len(body) if size is None else size) + body
 
 
 def custom(name: bytes, rest: bytes = b"") -> bytes:

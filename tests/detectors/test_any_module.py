@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from detectors.rules import (
     Interface,
 )
 from detectors.runtime import KERNEL_FUNCTIONS, WASI_FUNCTIONS
+from tests.detectors.examples import few_and_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,38 +122,45 @@ def _sound(report: ModuleReport) -> None:
     assert report.to_dict()["runnable"] is report.runnable
 
 
-@settings(max_examples=200)
-@given(ANY_EXPORTS, ANY_IMPORTS)
-@example([("start_stream", "(global {} i32 (i32.const 0))"), ("stop_stream", "(memory {} 1)")], [])
-@example([("handle_stream_message", "(memory {} 1)"), ("prepare_stream", "(func {} (result i32) i32.const 0)")], [])
-@example([("start_stream", "(table {} 1 funcref)"), ("startStream", "(func {} (param i32))")], [])
-def test_a_module_of_any_exports_and_imports_has_a_report(exports: list[Item], imports: list[Foreign]) -> None:
-    report = inspect(_module(exports, imports))
-    assert {"invalid-module", "too-large"}.isdisjoint(found.slug for found in report.diagnostics)
-    assert [item.name for item in report.exports] == [name for name, _ in exports]
-    _sound(report)
+@few_and_many(40, 1_000)
+def test_a_module_of_any_exports_and_imports_has_a_report(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(ANY_EXPORTS, ANY_IMPORTS)
+    @example([("start_stream", "(global {} i32 (i32.const 0))"), ("stop_stream", "(memory {} 1)")], [])
+    @example([("handle_stream_message", "(memory {} 1)"), ("prepare_stream", "(func {} (result i32) i32.const 0)")], [])
+    @example([("start_stream", "(table {} 1 funcref)"), ("startStream", "(func {} (param i32))")], [])
+    def has_a_report(exports: list[Item], imports: list[Foreign]) -> None:
+        report = inspect(_module(exports, imports))
+        assert {"invalid-module", "too-large"}.isdisjoint(found.slug for found in report.diagnostics)
+        assert [item.name for item in report.exports] == [name for name, _ in exports]
+        assert [(item.module, item.name) for item in report.imports] == [(space, name) for space, name, _ in imports]
+        _sound(report)
+
+    has_a_report()
 
 
-@settings(max_examples=100)
-@given(WHOLE, ANY_EXPORTS, USED)
-def test_what_a_plugin_exports_besides_never_raises(whole: list[Item], others: list[Item], used: list[Foreign]) -> None:
-    names = {name for name, _ in whole}
-    report = inspect(_module([*whole, *(item for item in others if item[0] not in names)], used))
-    _sound(report)
-    if whole:
-        assert report.offers[0].usable
+@few_and_many(30, 500)
+def test_what_a_plugin_exports_besides_never_raises(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(WHOLE, ANY_EXPORTS, USED)
+    def has_a_report(whole: list[Item], others: list[Item], used: list[Foreign]) -> None:
+        names = {name for name, _ in whole}
+        report = inspect(_module([*whole, *(item for item in others if item[0] not in names)], used))
+        _sound(report)
+        if whole:
+            assert report.offers[0].usable
+
+    has_a_report()
 
 
 @pytest.mark.parametrize("row", INTERFACES, ids=str)
-@pytest.mark.parametrize("what", ["(global {} i32 (i32.const 0))", "(memory {} 1)", "(table {} 1 funcref)"])
-@pytest.mark.parametrize("misspelt", MISSPELLINGS, ids=lambda change: change("start_stream").encode("unicode_escape"))
-def test_a_mark_that_is_no_function_beside_misspelt_companions_has_a_report(
-    row: Interface, what: str, misspelt: Callable[[str], str]
-) -> None:
-    companions = (*row.required, *row.optional)
-    exports = [(mark, what) for mark in row.marks]
-    exports += [(misspelt(name), "(func {} (result i32) i32.const 0)") for name in companions]
-    report = inspect(_module(exports, []))
-    _sound(report)
-    assert not report.runnable
-    assert {found.slug for found in report.errors} == {"no-interface", "wrong-export-signature"}
+def test_a_mark_that_is_no_function_beside_misspelt_companions_has_a_report(row: Interface) -> None:
+    whats = ("(global {} i32 (i32.const 0))", "(memory {} 1)", "(table {} 1 funcref)")
+    for what, misspelt in itertools.product(whats, MISSPELLINGS):
+        exports = [(mark, what) for mark in row.marks]
+        names = [misspelt(name) for name in (*row.required, *row.optional)]
+        exports += [(name, "(func {} (result i32) i32.const 0)") for name in names]
+        report = inspect(_module(exports, []))
+        _sound(report)
+        assert not report.runnable, (what, names)
+        assert {found.slug for found in report.errors} == {"no-interface", "wrong-export-signature"}, (what, names)

@@ -10,6 +10,7 @@ import pytest
 from detectors import batch
 from detectors.batch import inspect_many
 from detectors.report import ModuleReport, inspect
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,11 +53,36 @@ def test_only_a_few_files_are_asked_for_ahead(files: list[Path]) -> None:
             yield path
 
     reports = inspect_many(asking(), workers=2)
-    for _ in range(10):
+    for taken in range(1, 11):
         next(reports)
-    assert asked <= 10 + 4
+        assert asked == taken + 4  # two for each worker
     reports.close()  # type: ignore[attr-defined]  # a generator's
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("inspect")]
+
+
+def test_as_many_files_as_there_are_workers_are_inspected_at_the_same_time(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(3)  # which lets nobody go on before all three are there
+
+    def meet(path: Path) -> ModuleReport:
+        together.wait(HANG)
+        return inspect(path)
+
+    monkeypatch.setattr(batch, "inspect", meet)
+    assert list(inspect_many(files[:6], workers=3)) == [inspect(path) for path in files[:6]]
+
+
+def test_one_file_needs_no_threads(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def told(path: Path) -> ModuleReport:
+        threads.append(threading.current_thread())
+        return inspect(path)
+
+    monkeypatch.setattr(batch, "inspect", told)
+    assert list(inspect_many(files[:1], workers=3)) == [inspect(files[0])]
+    assert threads == [threading.current_thread()]
 
 
 def test_what_is_no_fault_of_the_file_is_raised(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

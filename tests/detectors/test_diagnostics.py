@@ -156,6 +156,26 @@ def test_a_case_has_the_advice_for_its_toolchain(read: Read) -> None:
     assert Case(zig, judged, INTERFACES).advice is ADVICE["Zig"]
 
 
+def test_what_may_be_meant_is_the_name_that_is_nearest_and_only_if_one_is_near(read: Read) -> None:
+    case = Case(read(), classify(read()), INTERFACES)
+    assert case.near("ws_sent", ["ws_close", "ws_send", "ws_receive"]) == "ws_send"
+    assert case.near("nothing", ["ws_close", "ws_send"]) is None
+    assert case.near("ws_send", iter(())) is None
+
+
+def test_a_name_of_more_than_64_characters_is_not_compared(read: Read) -> None:
+    case = Case(read(), classify(read()), INTERFACES)
+    assert case.near("x" * 64, ["x" * 65]) == "x" * 65
+    assert case.near("x" * 65, ["x" * 65]) is None
+
+
+def test_a_hundred_names_of_a_module_are_compared(read: Read) -> None:
+    case = Case(read(), classify(read()), INTERFACES)
+    assert [case.near("ws_sent", ["ws_send"]) for _ in range(100)] == ["ws_send"] * 100
+    assert case.near("ws_sent", ["ws_send"]) is None
+    assert Case(read(), classify(read()), INTERFACES).near("ws_sent", ["ws_send"]) == "ws_send"
+
+
 def test_a_third_kind_is_checked_by_its_own_row(read: Read) -> None:
     table = (*INTERFACES, Interface(PluginKind("third"), None, marks=("poll",), optional=("peek",), precedence=40))
     module = read(["poll"], extra='(func (export "peek"))')

@@ -56,7 +56,7 @@ def test_it_says_what_the_bytes_really_are(what: str) -> None:
         check_format(data)
     assert caught.value.slug == slug
     assert what in caught.value.message
-    assert caught.value.remedy
+    assert caught.value.remedy.split(" ")[0] in {"Build", "Check", "Download", "Load", "Run", "Translate", "Unpack"}
 
 
 def test_every_row_of_the_table_has_an_example_here() -> None:

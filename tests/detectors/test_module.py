@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import module
+from detectors.bounds import InspectionBounds
 from detectors.formats import HEADER, ModuleError
 from detectors.module import (
     Export,
@@ -24,6 +25,8 @@ from detectors.sections import Limits, Sections, read_sections
 from detectors.segments import Misplaced
 from detectors.toolchain import Toolchain
 from tests.detectors.encoding import custom, module_of, section
+from tests.detectors.examples import few_and_many
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from tests.detectors.conftest import Build
@@ -103,24 +106,26 @@ def test_the_interface_is_the_one_wasmtime_reads(name: str) -> None:
     assert (found.imports, found.exports) == _wasmtimes_reading(data)
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    st.sampled_from([bytes(wasmtime.wat2wasm(text)) for text in MODULES.values()]),
-    st.lists(st.tuples(st.integers(8, 400), st.integers(0, 7)), min_size=1, max_size=2),
-)
-def test_a_damaged_module_is_refused_or_read_as_wasmtime_reads_it(data: bytes, flips: list[tuple[int, int]]) -> None:
-    damaged = bytearray(data)
-    for at, bit in flips:
-        damaged[at % len(data)] ^= 1 << bit
-    try:
-        found = read_module(bytes(damaged))
-    except ModuleError as error:
-        slug = error.slug
-    else:
-        slug = ""
-        if _is_readable_by_wasmtimes_binding(found):
-            assert (found.imports, found.exports) == _wasmtimes_reading(bytes(damaged))
-    assert slug in {"", "invalid-module", "truncated", "not-wasm", "component"}
+@few_and_many(60, 1_000)
+def test_a_damaged_module_is_refused_or_read_as_wasmtime_reads_it(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(
+        st.sampled_from([bytes(wasmtime.wat2wasm(text)) for text in MODULES.values()]),
+        st.lists(st.tuples(st.integers(8, 400), st.integers(0, 7)), min_size=1, max_size=2),
+    )
+    def is_refused_or_read(data: bytes, flips: list[tuple[int, int]]) -> None:
+        damaged = bytearray(data)
+        for at, bit in flips:
+            damaged[at % len(data)] ^= 1 << bit
+        try:
+            found = read_module(bytes(damaged))
+        except ModuleError as error:
+            assert error.slug in {"invalid-module", "truncated", "not-wasm", "component"}  # noqa: PT017 - a refusal
+        else:
+            if _is_readable_by_wasmtimes_binding(found):
+                assert (found.imports, found.exports) == _wasmtimes_reading(bytes(damaged))
+
+    is_refused_or_read()
 
 
 def test_types_at_which_wasmtimes_binding_ends_the_process_are_read() -> None:
@@ -225,11 +230,17 @@ def test_a_module_without_its_last_sections_is_invalid(build: Build) -> None:
     assert caught.value.slug == "invalid-module"
 
 
-def test_a_module_beyond_the_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_MODULE_SIZE", 8)
-    assert read_module(HEADER).size == 8
+def test_a_module_beyond_the_bound_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = InspectionBounds(max_size=8)
+    assert read_module(HEADER, bounds=bounds).size == 8
+
+    def looked_at(*_: object) -> None:
+        raise AssertionError("it was looked at")
+
+    monkeypatch.setattr(wasmtime.Module, "validate", looked_at)
+    monkeypatch.setattr(module, "read_sections", looked_at)
     with pytest.raises(ModuleError, match="larger than 8 bytes") as caught:
-        read_module(HEADER + b"\0\1\0")
+        read_module(HEADER + b"\0\1\0", bounds=bounds)
     assert caught.value.slug == "too-large"
 
 
@@ -238,26 +249,25 @@ def test_a_module_is_validated_on_another_thread_while_it_is_read(
 ) -> None:
     data = build(["meta"])
     validating, reading = threading.Event(), threading.Event()
-    threads: list[int] = []
+    threads: dict[str, int] = {}
     validate = wasmtime.Module.validate
 
     def validated(engine: wasmtime.Engine, wasm: bytes) -> None:
-        threads.append(threading.get_ident())
+        threads["validates"] = threading.get_ident()
         validating.set()
-        assert reading.wait(30)  # it can only begin before this ends if both go on at once
+        assert reading.wait(HANG)  # it can only begin before this ends if both go on at once
         validate(engine, wasm)
 
-    def read(data: bytes, customs: frozenset[str]) -> Sections:
-        threads.append(threading.get_ident())
-        assert validating.wait(30)
+    def read(data: bytes, customs: frozenset[str], bounds: InspectionBounds) -> Sections:
+        threads["reads"] = threading.get_ident()
+        assert validating.wait(HANG)
         reading.set()
-        return read_sections(data, customs)
+        return read_sections(data, customs, bounds)
 
     monkeypatch.setattr(wasmtime.Module, "validate", validated)
     monkeypatch.setattr(module, "read_sections", read)
-    assert read_module(data).export("meta") is not None
-    assert len(set(threads)) == 2
-    assert threading.get_ident() in threads
+    assert read_module(data, bounds=InspectionBounds(validation_timeout=HANG)).export("meta") is not None
+    assert threads["reads"] == threading.get_ident() != threads["validates"]
 
 
 def test_no_thread_is_left_behind(build: Build) -> None:
@@ -266,7 +276,7 @@ def test_no_thread_is_left_behind(build: Build) -> None:
     with pytest.raises(ModuleError):
         read_module(HEADER + b"\x01")
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)  # its verdict is there, but it may not yet have ended
+        thread.join(HANG)  # its verdict is there, but it may not yet have ended
         assert not thread.is_alive()
 
 

