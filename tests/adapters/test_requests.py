@@ -31,7 +31,7 @@ from compat import (
     UnknownCommandError,
 )
 from detectors.rules import INTERFACES
-from tests.support.clocks import FOREVER, Clock
+from tests.support.clocks import FOREVER, Clock, in_line
 from tests.support.echo import open_module
 from tests.support.guests import Answer, guest
 from tests.support.legacy import KEY, asked, legacy
@@ -445,11 +445,6 @@ async def test_whoever_asks_while_the_one_before_is_cancelled_is_answered() -> N
         clock.now += 1
         assert (await second).json() == 1
     assert len(given(crossings)) == 2
-
-
-def in_line(buckets: TokenBuckets) -> int:
-    """How many wait."""
-    return sum(len(bucket.line) for bucket in buckets._buckets._kept.values())
 
 
 # Rate limits

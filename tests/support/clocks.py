@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from adapters.bounds import Bounds
+from typing import TYPE_CHECKING
 
-__all__ = ["FOREVER", "Clock", "hurry"]
+if TYPE_CHECKING:
+    from adapters.bounds import Bounds
+    from adapters.buckets import TokenBuckets
+
+__all__ = ["FOREVER", "Clock", "hurry", "in_line"]
 
 #: Seconds of a deadline that a test does not live to see: whoever waited for it would hang.
 FOREVER = 3_600.0
@@ -35,3 +39,8 @@ def hurry(bounds: Bounds, **seconds: float) -> None:
     """
     for name, value in seconds.items():
         object.__setattr__(bounds, name, value)  # they are frozen for everybody else
+
+
+def in_line(buckets: TokenBuckets) -> int:
+    """How many wait for tokens."""
+    return sum(len(bucket.line) for bucket in buckets._buckets._kept.values())
