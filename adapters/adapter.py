@@ -82,6 +82,7 @@ class PluginAdapter:
             capacity_bytes=settings.bounds.max_buffered,
             idle_limit=settings.idle_limit,
             clock=settings.clock,
+            monotonic=settings.monotonic,
             logger=self._host.logger,
             redact=self._host.redact,
             ended=self._streams.discard,

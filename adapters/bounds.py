@@ -26,6 +26,7 @@ class Bounds:
             each of them is given up after 15 s.
         message_timeout: For a legacy plugin to answer one message or connection event.
         farewell_timeout: For what a legacy plugin is told when a stream or the plugin is closed.
+        leave_timeout: For a generic guest to end by itself when its stream is closed, before it is cancelled.
         rate_limits_timeout: For the plugin's own rate limits to let a legacy stream make its first connection.
         failures_in_a_row: Messages that a legacy plugin may fail on, one after the other, until its stream fails.
         shortest_pong_timeout: For a pong to a ping that the plugin asked for. The time is that between two pings, but
@@ -35,6 +36,7 @@ class Bounds:
         lost_after: For a generic guest to replace a connection that was lost, before the guest is replaced.
         asking_after: The same, for a guest that has asked for the dead connection again.
         dead_answers: Answers about dead connections, without an attempt to open another, before a guest is replaced.
+        overdue_after: For a request whose timeout has passed while it waits for other calls, until it is given up.
         handover_timeout: For an item that both guests of a handover have seen.
         response_timeout: For the answer to an ``http_request`` to begin.
         max_response: Of the body of such an answer.
@@ -49,6 +51,7 @@ class Bounds:
     prepare_timeout: float = attrs.field(default=40.0, validator=_SECONDS)
     message_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
     farewell_timeout: float = attrs.field(default=0.5, validator=_SECONDS)
+    leave_timeout: float = attrs.field(default=0.4, validator=at_least(0, "seconds"))
     rate_limits_timeout: float = attrs.field(default=120.0, validator=at_least(0, "seconds"))
     failures_in_a_row: int = attrs.field(default=100, validator=whole(1))
     shortest_pong_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
@@ -57,6 +60,8 @@ class Bounds:
     lost_after: float = attrs.field(default=30.0, validator=_SECONDS)
     asking_after: float = attrs.field(default=3.0, validator=_SECONDS)
     dead_answers: int = attrs.field(default=20, validator=whole(1))
+    # By default longer than ``runtime.watch.LINGER_AFTER``: a call that runs is ended by its own deadline.
+    overdue_after: float = attrs.field(default=1.0, validator=at_least(0, "seconds"))
     handover_timeout: float = attrs.field(default=10.0, validator=at_least(0, "seconds"))
     response_timeout: float = attrs.field(default=60.0, validator=_SECONDS)
     max_response: int = attrs.field(default=16 * 2**20, validator=whole(0, "bytes"))

@@ -34,7 +34,6 @@ __all__ = ["GuestStream"]
 # Exports to enter a parked guest through: they take no input, change nothing and ask nobody (get_timeframes may).
 _DOORS = ("get_name", "plugin_info", "meta", "get_credential_fields", "get_configuration_fields")
 _IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
-_GRACE = 0.4  # seconds for a guest to leave by itself
 
 
 class GuestStream:
@@ -159,7 +158,7 @@ class GuestStream:
             return
         self._leaving.set()
         self.live.network.drain()
-        await asyncio.wait([self.ending], timeout=_GRACE)
+        await asyncio.wait([self.ending], timeout=self._host.settings.bounds.leave_timeout)
         await self.live.aclose()
         await asyncio.wait([self.ending])
         if not self.ending.cancelled():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, NoReturn
 
 import attrs
@@ -159,12 +159,20 @@ class Heart:
         heartbeat: What keeps it alive.
         socket: The connection.
         bounds: How long a pong is waited for.
+        monotonic: Seconds, on a clock that never goes back.
     """
 
-    def __init__(self, heartbeat: Heartbeat, socket: GuardedSocket, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        socket: GuardedSocket,
+        bounds: Bounds,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._heartbeat = heartbeat
         self._socket = socket
         self._bounds = bounds
+        self._monotonic = monotonic
         self._sending = asyncio.Lock()  # a connector's sockets need not bear two senders at once
         self._listening_since: float | None = None
         self._taken_at = 0.0  # when the latest message came
@@ -178,12 +186,12 @@ class Heart:
 
     async def receive(self) -> str | bytes:
         """The next message, whatever it is. Raises ``ConnectionLostError``."""
-        self._listening_since = time.monotonic()
+        self._listening_since = self._monotonic()
         try:
             return await self._socket.receive()
         finally:
             self._listening_since = None
-            self._taken_at = time.monotonic()
+            self._taken_at = self._monotonic()
 
     async def send(self, message: str) -> None:
         """Send a message. Raises ``ConnectionLostError``."""
@@ -247,11 +255,11 @@ class Heart:
     @property
     def busy(self) -> float:
         """Seconds for which the latest message has been dealt with; 0 while somebody waits for the next."""
-        return 0.0 if self._listening_since is not None else time.monotonic() - self._taken_at
+        return 0.0 if self._listening_since is not None else self._monotonic() - self._taken_at
 
     def _listened(self) -> float:
         """Seconds for which somebody has waited for a message in vain."""
-        return 0.0 if self._listening_since is None else time.monotonic() - self._listening_since
+        return 0.0 if self._listening_since is None else self._monotonic() - self._listening_since
 
 
 @contextlib.asynccontextmanager

@@ -349,25 +349,25 @@ class PluginHost:
         if answer.get("success") is False:
             raise PluginCallError(self.name, export, 0, self.redact(str(answer.get("error") or "")))
 
-    async def aclose(self, farewell: str | None = None, timeout: float = 0.5) -> None:
+    async def aclose(self, farewell: str | None = None) -> None:
         """Stop the shared guests.
 
         Args:
             farewell: An export to call first on each of them, if the module has it.
-            timeout: Seconds for that call.
         """
         if self._info is not None:
             self._info.cancel()
             await asyncio.wait([self._info])
-        await asyncio.gather(*(self._part(role, farewell, timeout) for role in tuple(self._shared_locks)))
+        await asyncio.gather(*(self._part(role, farewell) for role in tuple(self._shared_locks)))
 
-    async def _part(self, role: str, farewell: str | None, timeout: float) -> None:
+    async def _part(self, role: str, farewell: str | None) -> None:
         async with self._shared_locks[role]:  # it may be starting
             live = self._shared.pop(role, None)
             if live is not None:
-                await self._take_leave(live, farewell, timeout)
+                await self._take_leave(live, farewell)
 
-    async def _take_leave(self, live: LiveGuest, farewell: str | None, timeout: float) -> None:
+    async def _take_leave(self, live: LiveGuest, farewell: str | None) -> None:
+        timeout = self.settings.bounds.farewell_timeout
         if farewell is not None and self.report.has_export(farewell) and live.guest.usable:
             with contextlib.suppress(PluginError, TimeoutError):  # it is given up in any case
                 async with asyncio.timeout(timeout):  # it may have to wait for a call before it

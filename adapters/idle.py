@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,12 +20,12 @@ class IdleWatch:
     Time in which the consumer makes the plugin wait does not count, nor any in which it is busy otherwise.
 
     Args:
-        stream: The stream, with its limit.
+        stream: The stream, with its limit and its clock.
     """
 
     def __init__(self, stream: AdapterStream) -> None:
         self._stream = stream
-        self._since = time.monotonic()
+        self._since = stream.monotonic()
 
     def look(self, *, busy: bool = False) -> None:
         """Raises ``StreamIdleError`` if no item has come for longer than the limit; to be called now and then.
@@ -34,7 +33,7 @@ class IdleWatch:
         Args:
             busy: Whether there is something to wait for before an item can come: a connection, or the guest.
         """
-        limit, now = self._stream.idle_limit, time.monotonic()
+        limit, now = self._stream.idle_limit, self._stream.monotonic()
         if limit is None:
             return
         if busy or self._stream.backed_up:

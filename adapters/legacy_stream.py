@@ -91,7 +91,7 @@ class LegacyDriver:
         self._socket: GuardedSocket | None = None
         self._heart: Heart | None = None  # the socket's
         self._recovery = Recovery(host.name, stream, host.settings.backoff)
-        self._connected_at: float | None = None  # monotonic seconds
+        self._connected_at: float | None = None  # by the stream's clock
         self._told_of_heartbeat = False
         self._failed_in_a_row = 0
         self._connected_once = False
@@ -123,7 +123,7 @@ class LegacyDriver:
 
     def _stood(self) -> float:
         """Seconds for which the connection of this attempt has been open."""
-        return 0.0 if self._connected_at is None else time.monotonic() - self._connected_at
+        return 0.0 if self._connected_at is None else self._stream.monotonic() - self._connected_at
 
     async def _attempt(self) -> NoReturn:
         """Everything from preparing to the end of one connection.
@@ -188,13 +188,13 @@ class LegacyDriver:
             with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
                 await self._tell_plugin("error", str(error))
             raise
-        self._connected_at = time.monotonic()
+        self._connected_at = self._stream.monotonic()
         self._told_connected = True
         await self._tell_plugin("connected")
 
     async def _greet(self) -> Heart:
         assert self._socket is not None and self._setup is not None  # noqa: S101, PT018 - _connect has set both
-        heart = self._heart = Heart(self._setup.heartbeat, self._socket, self._bounds)
+        heart = self._heart = Heart(self._setup.heartbeat, self._socket, self._bounds, self._stream.monotonic)
         for message in self._setup.initial_messages:
             await heart.send(message)
         if not self._told_of_heartbeat:

@@ -12,7 +12,6 @@ better than one that never starts.
 from __future__ import annotations
 
 import enum
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -103,7 +102,7 @@ class Recovery:
 
     Args:
         plugin: The plugin's name.
-        stream: The stream: its state and events are changed and told here.
+        stream: The stream. Its state is changed and its events are told here, and its clock is used.
         backoff: How long to wait, and how often.
     """
 
@@ -143,7 +142,7 @@ class Recovery:
             RestartsExhaustedError: The plugin's failures have used up the attempts.
             OutageError: The network's failures have used up the patience, or would if the server had its way.
         """
-        now = time.monotonic()
+        now = self._stream.monotonic()
         if self._was_healthy(0.0 if isinstance(error, StreamIdleError) else stood):
             self._failures = self._defects = 0
             self._ailing_since = None

@@ -27,7 +27,6 @@ from adapters.errors import (
     UnknownCommandError,
 )
 from adapters.replies import KeptReplies, Question, lifetime
-from adapters.runtime.watch import LINGER_AFTER
 from detectors.wording import shown
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ class Requests:
         deadline = loop.time() + timeout
         # The guest's own deadline holds for a call that runs; this one is for whoever waits before that.
         try:
-            async with asyncio.timeout_at(deadline + LINGER_AFTER + 0.25), self._turn(question):
+            async with asyncio.timeout_at(deadline + self._host.settings.bounds.overdue_after), self._turn(question):
                 kept = None if fresh else self._kept.get(question)
                 if kept is not None:
                     return kept

@@ -96,6 +96,8 @@ class AdapterSettings:
             share that say they are the same one.
         bounds: How long guests and peers may take, and how much they may send.
         shared: What is known of modules and hosts; by default that of the process.
+        monotonic: Seconds, on a clock that never goes back: for rates, lags, idle limits, heartbeats, and what
+            ``backoff`` bounds. Waiting itself and the deadlines of guests and peers are on the system's own clock.
 
     Raises:
         UsageError: One of them makes no sense. Of what is injected, only that it can be called, or has its method, is
@@ -123,6 +125,7 @@ class AdapterSettings:
     token_buckets: TokenBuckets = attrs.field(default=TOKEN_BUCKETS, validator=one_of_type(TokenBuckets))
     bounds: Bounds = attrs.field(default=Bounds(), validator=one_of_type(Bounds))
     shared: Shared = attrs.field(default=PROCESS, repr=False, validator=one_of_type(Shared))
+    monotonic: Callable[[], float] = attrs.field(default=time.monotonic, validator=FUNCTION)
 
     def websockets(self) -> Connector:
         """What opens WebSockets: the connector, under ``tls`` where that is for it to use."""

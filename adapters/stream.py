@@ -58,6 +58,7 @@ class AdapterStream:
         capacity_bytes: Payload bytes that may wait for the consumer, however few the items.
         idle_limit: Seconds without an item after which the driver starts anew; ``None``: however long it takes.
         clock: Nanoseconds since 1970 UTC.
+        monotonic: Seconds, on a clock that never goes back; read on several threads.
         logger: Where events are logged.
         redact: Takes secrets out of what events and logs say.
         ended: Told when the stream has ended.
@@ -72,6 +73,7 @@ class AdapterStream:
         capacity_bytes: int = 32 * 2**20,
         idle_limit: float | None = None,
         clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
         logger: logging.Logger | None = None,
         redact: Callable[[str], str] = str,
         ended: Callable[[AdapterStream], object] = lambda _: None,
@@ -82,6 +84,7 @@ class AdapterStream:
         self._capacity_bytes = capacity_bytes
         self.idle_limit = idle_limit
         self.clock = clock
+        self.monotonic = monotonic
         self._logger = logger or logging.getLogger("compat.stream")
         self._redact = redact
         self._on_ended = ended
@@ -90,8 +93,8 @@ class AdapterStream:
         self._room = threading.Condition(self._lock)
         self._async_room = asyncio.Event()
         self._producer_waits = False
-        self._rate = Rate(time.monotonic())
-        self.last_arrival: float | None = None  # monotonic seconds
+        self._rate = Rate(monotonic())
+        self.last_arrival: float | None = None  # by ``monotonic``
         self._flowing_since = 0.0  # likewise: when the first item after the latest start came
         self._received = self._payload_bytes = self._buffered_bytes = 0
         self._counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
@@ -115,7 +118,7 @@ class AdapterStream:
     @property
     def stats(self) -> StreamStats:
         """A snapshot of the counters."""
-        now = time.monotonic()
+        now = self.monotonic()
         with self._lock:
             return StreamStats(
                 received=self._received,
@@ -302,7 +305,7 @@ class AdapterStream:
         return len(self._mailbox) >= self._capacity / parts or self._buffered_bytes >= self._capacity_bytes / parts
 
     def _add(self, key: StreamKey, timestamp: int, data_type: str, data: bytes) -> None:
-        now = time.monotonic()
+        now = self.monotonic()
         if self._state in (StreamState.STARTING, StreamState.RECOVERING):
             self._flowing_since = now
             self.enter_state(StreamState.STREAMING, "streaming")  # before anybody can have the item

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -136,6 +137,7 @@ class MakeStream(Protocol):
         *,
         capacity: int = 4_096,
         capacity_bytes: int = 2**20,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> AdapterStream:
         """Return an open stream whose driver runs `run` (or waits for ever), closed after the test."""
 
@@ -164,6 +166,7 @@ def make_instance() -> Iterator[MakeInstance]:
 @pytest.fixture
 def make_guest() -> Iterator[MakeGuest]:
     made: list[Guest] = []
+    lingering = lingering_guests()
 
     def make(
         host: Host = answer_nothing,
@@ -189,8 +192,8 @@ def make_guest() -> Iterator[MakeGuest]:
     for guest in made:
         guest.stop()
     for guest in made:
-        assert guest.wait(5), f"{guest.name} outlived its test"
-    assert lingering_guests() == 0
+        assert guest.wait(HANG), f"{guest.name} outlived its test"
+    assert lingering_guests() <= lingering
 
 
 @pytest.fixture
@@ -235,9 +238,14 @@ async def make_stream(key: StreamKey) -> AsyncIterator[MakeStream]:
         *,
         capacity: int = 4_096,
         capacity_bytes: int = 2**20,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> AdapterStream:
         stream = AdapterStream(
-            key, lambda stream: Scripted(stream, run), capacity=capacity, capacity_bytes=capacity_bytes
+            key,
+            lambda stream: Scripted(stream, run),
+            capacity=capacity,
+            capacity_bytes=capacity_bytes,
+            monotonic=monotonic,
         )
         made.append(stream)
         return await stream.__aenter__()

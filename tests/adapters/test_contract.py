@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from typing import Any
 
@@ -71,12 +72,22 @@ def test_the_payload_is_decoded_on_request() -> None:
         StreamData(key, 0, "a", b"{", 0).json()
 
 
-def test_the_adapter_has_every_member_of_the_contract() -> None:
-    members = {name for name in vars(StreamAdapter) if not name.startswith("_")}
-    assert members
-    assert members <= set(dir(PluginAdapter))
+def members(kind: type) -> dict[str, object]:
+    """The public members of a class and its asynchronous protocol: how each is called, and with what defaults."""
+    own = ("__aenter__", "__aexit__", "__aiter__", "__anext__")
+    found = {name: value for name, value in vars(kind).items() if not name.startswith("_") or name in own}
+    return {name: shape(value) for name, value in found.items()}
 
 
-async def test_an_adapter_stream_is_a_stream(key: StreamKey) -> None:
-    stream = AdapterStream(key, lambda _: pytest.fail("it is never opened"))
-    assert isinstance(stream, Stream)
+def shape(member: object) -> object:
+    if not inspect.isfunction(member):
+        return type(member)
+    parameters = inspect.signature(member).parameters.values()
+    return inspect.iscoroutinefunction(member), [(each.name, each.kind, each.default) for each in parameters]
+
+
+@pytest.mark.parametrize(("contract", "kind"), [(StreamAdapter, PluginAdapter), (Stream, AdapterStream)])
+def test_every_member_of_the_contract_is_there_and_called_in_the_same_way(contract: type, kind: type) -> None:
+    promised = members(contract)
+    assert "aclose" in promised
+    assert {name: how for name, how in members(kind).items() if name in promised} == promised

@@ -6,6 +6,7 @@ import asyncio
 
 from adapters.contract import EventKind, StreamEvent
 from adapters.events import EVENTS_KEPT, EventLog
+from tests.support.waiting import HANG
 
 
 def event(number: int) -> StreamEvent:
@@ -13,7 +14,7 @@ def event(number: int) -> StreamEvent:
 
 
 async def heard(log: EventLog) -> list[int]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         return [event.sequence async for event in log.listen()]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-import time
+import logging
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,12 +28,13 @@ from compat import (
     lingering_guests,
 )
 from compat.demo.exchange import Exchange
+from tests.support.clocks import FOREVER
 from tests.support.echo import echoed, messages, open_echo, open_module
 from tests.support.guests import Answer, guest
 from tests.support.plugins import FIXTURES, candle_key, wat_text
 from tests.support.simex import open_against
 from tests.support.sockets import Connector
-from tests.support.waiting import drain, event_of, told, until
+from tests.support.waiting import HANG, drain, event_of, told, until
 
 if TYPE_CHECKING:
     from adapters.runtime.engine import KernelAccess, RawMemory
@@ -65,7 +68,8 @@ async def test_two_thousand_messages_cross_many_parkings_complete_and_in_order()
         items = await drain(stream, 2_000)
         assert [echoed(item) for item in items] == list(messages("mixed", 2_100))[:2_000]
         assert stream.stats.gaps == stream.stats.restarts == 0
-    assert len(calls_of(crossings, "plugin_info")) >= 20
+    # Once for the metadata, and then for a hundred messages each: three come before the first.
+    assert len(calls_of(crossings, "plugin_info")) >= 21
     assert await told(stream, EventKind.GAP) == []
 
 
@@ -92,10 +96,10 @@ async def test_a_parked_guest_leaves_nothing_behind_in_kernel_memory(monkeypatch
         return request
 
     monkeypatch.setattr(KernelMemory, "take", counting_take)
-    connector = Connector(lambda _: messages("constant", 6_100))
+    connector = Connector(lambda _: messages("constant", 3_100))
     async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
-        await drain(stream, 6_000)  # parks 60 times
-    early, late = counts[80], max(counts[-80:])
+        await drain(stream, 3_000)  # parks 30 times; each message is two host calls
+    early, late = counts[60], max(counts[-60:])
     assert late <= early + 10
 
 
@@ -159,10 +163,11 @@ async def test_where_memory_cannot_be_kept_an_idle_guest_raises_no_alarm(monkeyp
 async def test_a_parked_guest_is_told_to_stop() -> None:
     crossings: list[Crossing] = []
     connector = Connector(lambda _: messages("constant", 50))
-    async with open_echo("parks", connector, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+    async with (
+        open_echo("parks", connector, observer=crossings.append, bounds=Bounds(leave_timeout=HANG)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await drain(stream, 50)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 2
     (request,) = calls_of(crossings, "stop_stream")
     assert json.loads(request) == KEY.to_wire()
     assert connector.open == 0
@@ -205,18 +210,19 @@ async def test_a_failing_door_is_a_door() -> None:
 
 @nothing_left
 @pytest.mark.parametrize("door", [Answer("idle"), Answer("idle", calls=(LOG,))], ids=["silent", "logs"])
-async def test_an_idle_parked_guest_is_entered_fifty_times_a_second_at_most(door: Answer) -> None:
+async def test_an_idle_parked_guest_is_entered_less_and_less_often(door: Answer) -> None:
     crossings: list[Crossing] = []
     wasm = parking(calls=(CONNECT, PUBLISH), get_name=door)
     async with (
         open_module(wasm, observer=crossings.append, policy=ALLOWING) as plugin,
         plugin.stream(KEY) as stream,
     ):
-        await drain(stream, 1)
-        begun = time.monotonic()
-        await until(lambda: len(calls_of(crossings, "get_name")) >= 30, "it is entered")
-        assert time.monotonic() - begun > 0.4
+        await until(lambda: len(calls_of(crossings, "get_name")) >= 12, "it is entered")
         assert stream.stats.gaps == 0
+    entered = [c.timestamp for c in crossings if (c.direction, c.name) == (Direction.CALL, "get_name")]
+    pauses = [(later - one) / 1e6 for one, later in itertools.pairwise(entered[:12])]
+    for pause, least in zip(pauses, (1, 2, 4, 8, 16, *[20] * 6), strict=True):
+        assert pause > 0.99 * least, "it is let alone for so many milliseconds"
 
 
 @nothing_left
@@ -225,8 +231,7 @@ async def test_a_guest_that_never_called_the_host_is_waited_for_without_false_al
         open_module(parking(calls=(), get_name=Answer("idle")), bounds=Bounds(returned_after=0.1)) as plugin,
         plugin.stream(KEY) as stream,
     ):
-        async with asyncio.timeout(5):
-            assert [item async for item in stream] == []
+        assert [item async for item in stream] == []
         assert stream.state is StreamState.STOPPED
     assert await told(stream, EventKind.GAP) == []
 
@@ -245,7 +250,7 @@ async def test_a_connection_lost_by_a_guest_that_only_waits_leads_to_another_gue
 
 
 @nothing_left
-async def test_closing_while_the_guest_waits_for_its_connection_takes_less_than_two_seconds() -> None:
+async def test_closing_does_not_wait_for_a_connection_that_never_comes() -> None:
     class Never(Connector):
         async def connect(self, url: str, *, headers: object, subprotocol: str | None) -> LocalSocket:
             self.asked += 1
@@ -253,11 +258,12 @@ async def test_closing_while_the_guest_waits_for_its_connection_takes_less_than_
             raise AssertionError
 
     connector = Never()
-    async with open_echo("parks", connector) as plugin, plugin.stream(KEY) as stream:
+    async with (
+        open_echo("parks", connector, bounds=Bounds(leave_timeout=0)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await until(lambda: connector.asked == 1, "the guest connects")
-        begun = time.monotonic()
         await stream.aclose()
-        assert time.monotonic() - begun < 2
         assert stream.state is StreamState.STOPPED
 
 
@@ -273,19 +279,44 @@ async def test_closing_before_there_is_a_guest_leaves_nothing() -> None:
     assert connector.open == 0
 
 
-async def test_a_sleeping_guest_lets_go_within_two_seconds_and_is_counted_until_it_wakes() -> None:
+@nothing_left
+async def test_a_guest_that_cannot_be_stopped_is_let_go_of_and_counted_until_it_ends() -> None:
+    wakes, asleep = threading.Event(), threading.Event()
+
+    def sleeps(record: logging.LogRecord) -> bool:
+        """For the guest like a sleep in WASI: nothing reaches it until it wakes."""
+        if record.args == ("asked",):
+            asleep.set()
+            wakes.wait(FOREVER)
+        return True
+
+    logger = logging.Logger("of a guest", logging.DEBUG)  # noqa: LOG001 - for this test alone
+    logger.addFilter(sleeps)
+    connector, bounds = Connector(), Bounds(leave_timeout=0)
+    wasm = parking(calls=(CONNECT, LOG), get_name=Answer("never called"))
+    await until(lambda: not lingering_guests(), "no other test's guest lingers")
+    async with open_module(wasm, connector, policy=ALLOWING, logger=logger, bounds=bounds) as plugin:
+        async with plugin.stream(KEY) as stream:
+            await until(asleep.is_set, "the guest sleeps")
+        # It sleeps still: closing did not wait for it.
+        assert lingering_guests() == 1
+        assert connector.open == 0
+        (event,) = await told(stream, EventKind.LINGERING)
+        assert "lives on until it wakes" in event.message
+        assert stream.stats.lingering == 1
+        wakes.set()
+        await until(lambda: not lingering_guests(), "the guest wakes and ends")
+
+
+@pytest.mark.nightly
+async def test_a_plugin_that_sleeps_in_wasi_is_let_go_of_and_counted_until_it_wakes() -> None:
+    await until(lambda: not lingering_guests(), "no other test's guest lingers")
     async with Exchange(mode="replay", rate=100) as exchange:
-        async with open_against(SLEEPING, exchange, config={"nap_ms": "2500"}, settings=AdapterSettings()) as plugin:
+        async with open_against(SLEEPING, exchange, config={"nap_ms": "20000"}, settings=AdapterSettings()) as plugin:
             async with plugin.stream(KEY) as stream:
                 await drain(stream, 1)
-                asleep_until = time.monotonic() + 2.5
-                begun = time.monotonic()
-                await stream.aclose()
-                assert time.monotonic() - begun < 2
-                assert lingering_guests() == 1
-                await exchange.wait_for_disconnect(1)
+            assert lingering_guests() == 1
+            await exchange.wait_for_disconnect(1)
             (event,) = await told(stream, EventKind.LINGERING)
             assert "lives on until it wakes" in event.message
-            assert time.monotonic() < asleep_until
-        await until(lambda: lingering_guests() == 0, "the guest wakes and ends", within=4)
-        assert time.monotonic() > asleep_until - 0.5
+        await until(lambda: not lingering_guests(), "the guest wakes and ends")

@@ -33,7 +33,7 @@ from tests.support.legacy import KEY, URL, asked, breaking, events_of, legacy
 from tests.support.plugins import FIXTURES
 from tests.support.simex import QUICK, open_against
 from tests.support.sockets import Connector, LocalSocket
-from tests.support.waiting import drain, event_of, told, until
+from tests.support.waiting import HANG, drain, event_of, told, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -226,7 +226,7 @@ async def test_the_host_pings_at_the_interval_and_no_longer_than_the_connection_
     begun = time.monotonic()
     async with open_module(wasm, connector, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
         await drain(stream, 2)
-        assert time.monotonic() - begun >= 0.15
+        assert time.monotonic() - begun >= 0.15  # for three pings: a bound that a busy machine keeps as well
         first, second = connector.sockets
         said = len(first.sent)
         await until(lambda: len(second.sent) >= 2, "pings on the second connection")
@@ -303,10 +303,11 @@ async def test_ping_frames_are_sent_and_their_pongs_keep_the_connection() -> Non
     server = Silent(answers=True)
     async with (
         serve(server.serve, "127.0.0.1", 0, ping_interval=None) as listening,
-        open_on(listening, beating(transport={"pingIntervalMs": 50})) as plugin,
+        open_on(listening, beating(transport={"pingIntervalMs": 50}), bounds=pong_within(HANG)) as plugin,
     ):
         async with plugin.stream(KEY) as stream:
             await drain(stream, 1)
+            # No ping is sent before the pong to the one before it has come.
             await until(lambda: server.pings >= 4, "ping frames come")
         assert (server.connections, stream.stats.reconnects) == (1, 0)
         assert await told(stream, EventKind.HEARTBEAT) == []
@@ -353,12 +354,13 @@ async def test_pongs_that_nobody_reads_for_the_consumer_is_slow_are_not_missed()
         open_module(wasm, connector, buffer=2, bounds=pong_within(0.05)) as plugin,
         plugin.stream(KEY) as stream,
     ):
-        await until(lambda: pings >= 4, "pings are sent")
+        await until(lambda: pings >= 4, "pings are sent, and given up")
         assert stream.stats.reconnects == 0
         await drain(stream, 20)
-        assert stream.stats.gaps == 0
         # Now somebody listens, and it is silence.
-        assert "no pong came" in (await event_of(stream, EventKind.RECONNECT)).message
+        reconnect = await event_of(stream, EventKind.RECONNECT)
+        assert "no pong came" in reconnect.message
+        assert reconnect.sequence == 20
 
 
 async def test_a_connector_whose_sockets_cannot_ping_works_as_before_and_that_is_told() -> None:
@@ -414,7 +416,7 @@ def open_on(listening: Any, wasm: bytes, **chosen: Any) -> Any:
 async def test_the_plugin_from_go_stays_at_an_exchange_that_pings_without_seeing_a_ping() -> None:
     crossings: list[Crossing] = []
     settings = AdapterSettings(backoff=QUICK, observer=crossings.append)
-    exchange = Exchange(mode="replay", rate=200, ping_interval=0.05, pong_deadline=5)
+    exchange = Exchange(mode="replay", rate=200, ping_interval=0.05, pong_deadline=HANG)
     async with (
         exchange,
         open_against(PLUGIN, exchange, settings=settings) as plugin,

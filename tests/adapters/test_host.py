@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +25,14 @@ from compat import (
     UnknownExportError,
 )
 from compat.demo.exchange import Exchange
+from tests.support.clocks import FOREVER
 from tests.support.echo import open_module
 from tests.support.guests import Answer, guest
 from tests.support.legacy import asked
 from tests.support.plugins import FIXTURES, candle_key
 from tests.support.simex import open_against
 from tests.support.sockets import Connector
-from tests.support.waiting import drain, event_of, told, until
+from tests.support.waiting import HANG, drain, event_of, told, until
 
 if TYPE_CHECKING:
     from compat import Plugin
@@ -119,10 +119,8 @@ async def test_after_a_trap_or_a_timeout_the_next_request_finds_a_fresh_guest() 
         with pytest.raises(PluginTrapError, match="trap trapped"):
             await plugin.call("trap")
         assert await plugin.call("get_name") == b"SimEx"
-        begun = time.monotonic()
         with pytest.raises(PluginTimeoutError, match=r"loop did not return within 0\.1 s"):
             await plugin.call("loop", timeout=0.1)
-        assert time.monotonic() - begun < 1
         assert await plugin.call("get_name") == b"SimEx"
     assert len(set(guests_of(crossings, "get_name"))) == 3
 
@@ -158,18 +156,17 @@ async def test_a_closed_plugin_takes_no_requests() -> None:
 async def test_closing_does_not_wait_for_a_request_or_metadata_that_hangs() -> None:
     for export, ask in (("get_name", _call), ("plugin_info", _info)):
         crossings: list[Crossing] = []
-        plugin = await open_module(module(**{export: Answer(then="loop")}), observer=crossings.append)
+        wasm, bounds = module(**{export: Answer(then="loop")}), Bounds(metadata_timeout=FOREVER)
+        plugin = await open_module(wasm, observer=crossings.append, bounds=bounds)
         asking = asyncio.create_task(ask(plugin))
         await until(lambda: bool(guests_of(crossings, export)), "the guest hangs")  # noqa: B023 - awaited in this turn
-        begun = time.monotonic()
         await plugin.aclose()
-        assert time.monotonic() - begun < 2
         with pytest.raises(GuestStoppedError, match=f"{export} was not completed"):
             await asking
 
 
 async def _call(plugin: Plugin) -> object:
-    return await plugin.call("get_name")
+    return await plugin.call("get_name", timeout=FOREVER)
 
 
 async def _info(plugin: Plugin) -> object:
@@ -209,23 +206,31 @@ async def test_metadata_is_merged_from_what_there_is(
     ("broken", "problem"),
     [
         (Answer(then="trap"), "trapped"),
-        (Answer(then="loop"), "did not return within 0.1 s"),
         (Answer(error="no metadata today", code=1), "no metadata today"),
         (Answer("<html>"), "it is not JSON"),
         (Answer(), "it is empty"),
         (Answer([1]), "a JSON list"),
     ],
-    ids=["trap", "hang", "failure", "text", "nothing", "list"],
+    ids=["trap", "failure", "text", "nothing", "list"],
 )
 async def test_half_of_the_metadata_may_be_missing_and_is_told(broken: Answer, problem: str) -> None:
-    async with open_module(
-        module(plugin_info=broken, meta=Answer(META)), bounds=Bounds(metadata_timeout=0.1)
-    ) as plugin:
+    async with open_module(module(plugin_info=broken, meta=Answer(META))) as plugin:
         info = await plugin.info()
     assert info.name == "by meta"
     (found,) = info.problems
     assert found.startswith("plugin_info: ")
     assert problem in found
+
+
+async def test_metadata_that_hangs_is_told_and_the_rest_asked_of_a_fresh_guest() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_info=Answer(then="loop"), meta=Answer(META))
+    async with open_module(wasm, observer=crossings.append, bounds=Bounds(metadata_timeout=0.1)) as plugin:
+        info = await plugin.info()
+    # Of a busy machine it may be said that the other one did not return in time either.
+    assert info.problems[0] == f"plugin_info: {PluginTimeoutError('guest', 'plugin_info', 0.1)}"
+    (hung,), (fresh,) = guests_of(crossings, "plugin_info"), guests_of(crossings, "meta")
+    assert hung != fresh
 
 
 async def test_metadata_is_read_once_for_all_who_open_the_same_module() -> None:
@@ -366,9 +371,8 @@ async def test_a_name_that_is_nearly_a_declared_one_is_told_once(caplog: pytest.
         for _ in range(2):
             with pytest.raises(PluginTrapError):
                 await plugin.call("trap")
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        "the plugin declares no configuration field 'dpeth'; is 'depth' meant?"
-    ]
+    warned = [(record.levelno, record.getMessage()) for record in caplog.records if "configuration field" in record.msg]
+    assert warned == [(logging.WARNING, "the plugin declares no configuration field 'dpeth'; is 'depth' meant?")]
 
 
 @pytest.mark.parametrize(
@@ -388,9 +392,12 @@ async def test_a_refused_configuration_is_told_without_its_values(answer: Answer
 
 
 async def test_a_plugin_that_traps_or_hangs_while_it_is_configured_leaves_nothing() -> None:
-    for then, kind in (("trap", PluginTrapError), ("loop", PluginTimeoutError)):
+    for then, kind, bounds in (
+        ("trap", PluginTrapError, Bounds()),
+        ("loop", PluginTimeoutError, Bounds(configure_timeout=0.1)),
+    ):
         wasm = module(plugin_configure=Answer(then=then), get_name=Answer("x"))
-        async with open_module(wasm, config={"a": "b"}, bounds=Bounds(configure_timeout=0.1)) as plugin:
+        async with open_module(wasm, config={"a": "b"}, bounds=bounds) as plugin:
             with pytest.raises(kind, match="plugin_configure"):
                 await plugin.call("get_name")
 
@@ -445,7 +452,7 @@ async def test_log_records_go_to_a_logger_named_after_the_plugin(caplog: pytest.
     calls.append(log("info", "with data", data={"n": 1}))
     async with open_module(module(get_name=Answer("x", calls=calls))) as plugin:
         await plugin.call("get_name")
-    records = [record for record in caplog.records if record.name == "compat.plugin.guest"]
+        records = [record for record in caplog.records if record.name == "compat.plugin.guest"]
     assert [(record.levelno, record.getMessage()) for record in records[:-1]] == [
         (level, f"a {name} record") for name, level in levels.items()
     ]
@@ -457,7 +464,7 @@ async def test_log_records_go_to_a_logger_of_the_users_choice(caplog: pytest.Log
     calls = [log("warn", "100% done")]
     async with open_module(module(get_name=Answer("x", calls=calls)), logger=logger) as plugin:
         await plugin.call("get_name")
-    assert [(record.name, record.getMessage()) for record in caplog.records] == [("somebody.elses", "100% done")]
+    assert [record.name for record in caplog.records if record.getMessage() == "100% done"] == ["somebody.elses"]
 
 
 async def test_what_a_guest_complains_about_while_it_is_stopped_wakes_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -465,7 +472,7 @@ async def test_what_a_guest_complains_about_while_it_is_stopped_wakes_nobody(cap
     start = Answer({"success": True}, calls=[CONNECT, RECEIVE, log("error", "receive failed")])
     connector = Connector()
     wasm = module(start_stream=start, plugin_info=Answer(INFO))
-    async with open_module(wasm, connector) as plugin, plugin.stream(KEY):
+    async with open_module(wasm, connector, bounds=Bounds(leave_timeout=HANG)) as plugin, plugin.stream(KEY):
         await until(lambda: connector.open == 1, "the guest waits")
     (record,) = [record for record in caplog.records if record.getMessage() == "receive failed"]
     assert (record.name, record.levelno) == ("compat.plugin.guest", logging.DEBUG)
@@ -480,4 +487,4 @@ async def test_a_request_whose_block_is_gone_is_told_as_a_gap() -> None:
     async with open_module(bytes(wasmtime.wat2wasm(nowhere))) as plugin, plugin.stream(KEY) as stream:
         gap = await event_of(stream, EventKind.GAP)
     assert "publish_stream_data: there is no block of kernel memory at offset 123456" in gap.message
-    assert await drain(stream, 0) == []
+    assert stream.stats.received == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.bounds import Bounds
 from adapters.dialects import DIALECTS
 from adapters.legacy import legacy_adapter
 from compat import (
@@ -23,8 +24,9 @@ from tests.support.guests import Answer
 from tests.support.legacy import FINE, KEY, asked, legacy, on
 from tests.support.plugins import wat
 from tests.support.sockets import Connector
-from tests.support.waiting import drain, guest_threads
+from tests.support.waiting import HANG, drain, guest_threads
 
+PATIENT = Bounds(farewell_timeout=HANG)
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
@@ -80,7 +82,10 @@ async def test_shutdown_is_called_where_there_is_one_and_may_fail() -> None:
         crossings: list[Crossing] = []
         connector = Connector(lambda _: ["data"])
         wasm = legacy("command", shutdown=answer)
-        async with open_module(wasm, connector, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+        async with (
+            open_module(wasm, connector, observer=crossings.append, bounds=PATIENT) as plugin,
+            plugin.stream(KEY) as stream,
+        ):
             await drain(stream, 1)
         assert asked(crossings, "shutdown") == [None]
         names = [c.name for c in crossings if c.direction is Direction.CALL]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,13 +10,13 @@ import pytest
 
 from adapters.bounds import Bounds
 from adapters.dialects import DIALECTS
+from adapters.stream import AdapterStream
 from compat import (
     AdapterSettings,
     Backoff,
     ConnectFailedError,
     ConnectionLostError,
     Crossing,
-    Direction,
     EventKind,
     NetworkPolicy,
     OutageError,
@@ -31,19 +30,22 @@ from compat import (
     TokenBuckets,
 )
 from compat.demo.exchange import Exchange
+from tests.support.clocks import FOREVER, Clock, hurry, in_line
 from tests.support.echo import open_module
 from tests.support.guests import Answer
+from tests.support.legacy import FINE, KEY, URL, all_of, asked, at, breaking, events_of, legacy, on
 from tests.support.plugins import FIXTURES, candle_key
 from tests.support.simex import open_against
 from tests.support.sockets import Connector, refused
-from tests.support.waiting import drain, event_of, told, until
+from tests.support.waiting import HANG, drain, event_of, told, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from compat import StreamEvent
     from tests.support.sockets import Feed, LocalSocket
-from tests.support.legacy import FINE, KEY, URL, all_of, asked, at, breaking, events_of, legacy, on
 
+PATIENT = Bounds(farewell_timeout=HANG)
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
@@ -62,8 +64,7 @@ async def test_messages_become_items_or_answers_or_nothing(dialect: str) -> None
         open_module(legacy(dialect, *script), connector, clock=lambda: 42) as plugin,
         plugin.stream(KEY) as stream,
     ):
-        async with asyncio.timeout(5):
-            items = [item async for item in stream]
+        items = [item async for item in stream]
         assert stream.state is StreamState.STOPPED
     assert [(item.data_type, item.data) for item in items] == [("trade", b'{"price": "1.50"}'), ("ohlcv", b"[1, 2.5]")]
     assert {(item.key, item.timestamp) for item in items} == {(KEY, 42)}
@@ -189,25 +190,38 @@ async def test_a_guest_that_traps_is_replaced_and_all_its_streams_go_on() -> Non
 
 
 async def test_a_message_that_takes_too_long_costs_the_guest() -> None:
-    connector = Connector(lambda number: ["data", "loop"] if number == 0 else ["data"])
-    async with open_module(
-        legacy("callback", on("loop", then="loop")), connector, bounds=Bounds(message_timeout=0.1)
-    ) as plugin:
+    bounds = Bounds()
+
+    def feed(number: int) -> Iterator[str]:
+        yield "data"
+        if number == 0:
+            hurry(bounds, message_timeout=0.1)
+            yield "loop"
+
+    def wait_again(event: StreamEvent) -> None:
+        if event.kind is EventKind.RESTART:
+            hurry(bounds, message_timeout=HANG)
+
+    wasm = legacy("callback", on("loop", then="loop"))
+    async with open_module(wasm, Connector(feed), bounds=bounds) as plugin:
         async with plugin.stream(KEY) as stream:
+            stream.follow(wait_again)
             await drain(stream, 2)
         (restart,) = await told(stream, EventKind.RESTART)
     assert "did not return within 0.1 s" in restart.message
 
 
 @pytest.mark.parametrize(
-    ("then", "kind"), [("trap", PluginTrapError), ("loop", PluginTimeoutError)], ids=["trap", "loop"]
+    ("then", "kind", "bounds"),
+    [("trap", PluginTrapError, Bounds()), ("loop", PluginTimeoutError, Bounds(prepare_timeout=0.1))],
+    ids=["trap", "loop"],
 )
 async def test_a_plugin_that_cannot_even_prepare_fails_the_stream_at_once(
-    dialect: str, then: str, kind: type[Exception]
+    dialect: str, then: str, kind: type[Exception], bounds: Bounds
 ) -> None:
     connector = Connector()
     wasm = legacy(dialect, prepare=Answer(then=then))
-    async with open_module(wasm, connector, bounds=Bounds(prepare_timeout=0.1)) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, connector, bounds=bounds) as plugin, plugin.stream(KEY) as stream:
         with pytest.raises(kind, match=DIALECTS[dialect].prepare):
             await drain(stream, 1)
     assert connector.asked == 0
@@ -237,20 +251,37 @@ async def test_connections_that_keep_breaking_before_the_first_item_exhaust_the_
 
 
 async def test_connections_that_keep_breaking_after_items_exhaust_the_patience() -> None:
-    connector = Connector(lambda number: breaking("data") if number == 0 else breaking())
-    backoff = Backoff(first=0.01, highest=0.02, attempts=0, patience=0.3)
-    async with open_module(legacy(), connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
+    clock = Clock()
+
+    def feed(number: int) -> Iterator[str | bytes]:
+        clock.now += 60.0
+        return breaking("data") if number == 0 else breaking()
+
+    connector = Connector(feed)
+    backoff = Backoff(first=0.001, highest=0.002, attempts=0, patience=600)
+    async with (
+        open_module(legacy(), connector, backoff=backoff, monotonic=clock) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await drain(stream, 1)
         with pytest.raises(OutageError) as caught:
             await drain(stream, 1)
-    assert caught.value.failures == len(connector.sockets) > 10
+    assert caught.value.failures == len(connector.sockets) == 11  # the first, and one in each minute of ten
     assert "without being healthy in between, last: the connection to" in str(caught.value)
 
 
 async def test_healthy_data_in_between_begins_the_count_anew() -> None:
-    connector = Connector(lambda _: breaking("data"))
-    backoff = Backoff(first=0.01, highest=0.01, patience=0.02, healthy_after=0.0)
-    async with open_module(legacy(), connector, backoff=backoff) as plugin, plugin.stream(KEY) as stream:
+    clock = Clock()
+
+    def feed(_: int) -> Iterator[str | bytes]:
+        clock.now += 60.0
+        return breaking("data")
+
+    backoff = Backoff(first=0.001, highest=0.001, patience=60, healthy_after=0.0)
+    async with (
+        open_module(legacy(), Connector(feed), backoff=backoff, monotonic=clock) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await drain(stream, 5)
     assert stream.stats.reconnects >= 4
 
@@ -292,7 +323,7 @@ async def test_a_first_message_that_cannot_be_sent_is_a_lost_connection() -> Non
     connector = Breaking(lambda number: ["data"] if number else breaking("data"))
     connector.first = connector.last = 1
     async with (
-        open_module(legacy(prepare=prepare), connector, observer=crossings.append) as plugin,
+        open_module(legacy(prepare=prepare), connector, observer=crossings.append, bounds=PATIENT) as plugin,
         plugin.stream(KEY) as stream,
     ):
         await drain(stream, 2)
@@ -372,7 +403,7 @@ async def test_a_plugin_is_told_of_its_connection_from_beginning_to_end(dialect:
     crossings: list[Crossing] = []
     connector = Connector(lambda number: breaking("data") if number == 0 else ["data"])
     async with (
-        open_module(legacy(dialect), connector, observer=crossings.append) as plugin,
+        open_module(legacy(dialect), connector, observer=crossings.append, bounds=PATIENT) as plugin,
         plugin.stream(KEY) as stream,
     ):
         await drain(stream, 2)
@@ -394,7 +425,7 @@ async def test_a_plugin_is_told_of_its_connection_from_beginning_to_end(dialect:
 async def test_a_stream_closed_between_two_connections_tells_the_loss_once(dialect: str) -> None:
     crossings: list[Crossing] = []
     connector = Connector(lambda _: breaking("data"))
-    wasm, backoff = legacy(dialect), Backoff(first=1_000_000, highest=1_000_000)
+    wasm, backoff = legacy(dialect), Backoff(first=1e12, highest=1e12)
     async with open_module(wasm, connector, observer=crossings.append, backoff=backoff) as plugin:
         async with plugin.stream(KEY) as stream:
             await drain(stream, 1)
@@ -518,54 +549,80 @@ async def test_an_answer_without_what_a_stream_needs_breaks_the_protocol(
 # Closing, and waiting
 
 
-async def test_closing_does_not_wait_for_a_plugin_that_hangs_at_its_farewell() -> None:
-    connector = Connector(lambda _: ["data"])
-    wasm = legacy("command", events=[at("disconnected", then="loop")], shutdown=Answer(then="loop"))
-    async with open_module(wasm, connector) as plugin:
+@pytest.mark.parametrize("at_shutdown", [False, True], ids=["at the event", "at shutdown"])
+async def test_closing_does_not_wait_for_a_plugin_that_hangs_at_its_farewell(at_shutdown: bool) -> None:
+    hangs = Answer(then="loop")
+    wasm = (
+        legacy("command", shutdown=hangs)
+        if at_shutdown
+        else legacy("command", events=[at("disconnected", then="loop")], shutdown=FINE)
+    )
+    bounds = Bounds(message_timeout=FOREVER, farewell_timeout=HANG if at_shutdown else 0.05)
+    async with open_module(wasm, Connector(lambda _: ["data"]), bounds=bounds) as plugin:
         async with plugin.stream(KEY) as stream:
             await drain(stream, 1)
-            async with asyncio.timeout(2):
-                await stream.aclose()
-        async with asyncio.timeout(2):
-            await plugin.aclose()
+        assert stream.state is StreamState.STOPPED
+        hurry(bounds, farewell_timeout=0.05)
 
 
 async def test_a_stream_is_not_held_up_by_another_ones_farewell_that_hangs() -> None:
-    goes_on = asyncio.Event()
+    goes_on, asked_for, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def later() -> Any:
+    async def later() -> AsyncIterator[str]:
         yield "data"
         await goes_on.wait()
         yield "data"
 
+    async def hang(_: httpx.Request) -> httpx.Response:
+        asked_for.set()
+        await release.wait()
+        return httpx.Response(200)
+
     connector = Connector(lambda number: later() if number == 0 else ["data"])
-    wasm = legacy("command", events=[at("disconnected", then="loop")])
-    async with open_module(wasm, connector) as plugin, plugin.stream(KEY) as stream:
+    request = ("http_request", {"url": "https://api.simex.example/", "method": "GET"})
+    wasm = legacy("command", events=[at("disconnected", {"success": True}, calls=[request])])
+    async with (
+        open_module(
+            wasm,
+            connector,
+            bounds=PATIENT,
+            policy=NetworkPolicy(also="https://api.simex.example/*"),
+            http=lambda: httpx.AsyncClient(transport=httpx.MockTransport(hang)),
+        ) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await drain(stream, 1)
         async with plugin.stream(KEY) as leaving:
             await drain(leaving, 1)
-        goes_on.set()
-        await drain(stream, 1, within=3)
+            closing = asyncio.create_task(leaving.aclose())
+            await asked_for.wait()
+            goes_on.set()
+            await drain(stream, 1)
+            assert not closing.done()
+            release.set()
 
 
 async def test_closing_does_not_wait_for_a_plugin_that_hangs_at_a_message(dialect: str) -> None:
     crossings: list[Crossing] = []
     connector = Connector(lambda _: ["data", "loop"])
     wasm = legacy(dialect, on("loop", then="loop"), shutdown=FINE)
-    async with open_module(wasm, connector, observer=crossings.append) as plugin, plugin.stream(KEY) as stream:
+    bounds = Bounds(message_timeout=FOREVER, farewell_timeout=0.05)
+    async with (
+        open_module(wasm, connector, observer=crossings.append, bounds=bounds) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
         await drain(stream, 1)
         await until(lambda: len(asked(crossings, "handle_stream_message")) == 2, "the plugin hangs")
-        async with asyncio.timeout(2):
-            await plugin.aclose()
+        await plugin.aclose()
         assert stream.state is StreamState.STOPPED
 
 
 async def test_a_slow_consumer_makes_the_socket_wait() -> None:
     connector = Connector(lambda _: ["data"] * 500)
     async with open_module(legacy(), connector, buffer=10) as plugin, plugin.stream(KEY) as stream:
-        await until(lambda: stream.stats.buffered == 10, "the buffer fills")
-        taken = connector.sockets[0].received
-        assert taken <= 12
+        assert isinstance(stream, AdapterStream)
+        await until(lambda: stream.backed_up, "an item waits for room")
+        assert (connector.sockets[0].received, stream.stats.buffered) == (11, 10)
         await drain(stream, 500)
         assert stream.stats.delivered == 500
 
@@ -609,28 +666,27 @@ def limited(**row: Any) -> Answer:
 
 async def test_the_command_that_opens_a_stream_waits_for_the_plugin_s_limits() -> None:
     crossings: list[Crossing] = []
+    clock = Clock()
+    buckets = TokenBuckets(clock)
     wasm = legacy("command", get_rate_limits=limited(rps=10))
     connector = Connector(lambda _: ["data"])
-    begun = time.monotonic_ns()
     async with (
-        open_module(wasm, connector, observer=crossings.append, token_buckets=TokenBuckets()) as plugin,
+        open_module(wasm, connector, observer=crossings.append, token_buckets=buckets) as plugin,
         plugin.stream(KEY) as one,
-        plugin.stream(KEY) as two,
     ):
         await drain(one, 1)
-        await drain(two, 1)
-    _, second = (
-        crossing.timestamp
-        for crossing in crossings
-        if (crossing.direction, crossing.name) == (Direction.CALL, "handle_command")
-    )
-    assert second - begun >= 0.0999e9
+        async with plugin.stream(KEY) as two:
+            await until(lambda: in_line(buckets) == 1, "it waits")
+            assert len(asked(crossings, "handle_command")) == 1
+            clock.now += 0.1
+            await drain(two, 1)
+    assert len(asked(crossings, "handle_command")) == 2
 
 
 async def test_a_stream_that_would_have_to_wait_too_long_for_them_is_refused_and_connects_to_nothing() -> None:
     connector = Connector(lambda _: ["data"])
     wasm = legacy("command", get_rate_limits=limited())
-    async with open_module(wasm, connector, token_buckets=TokenBuckets()) as plugin:
+    async with open_module(wasm, connector, token_buckets=TokenBuckets(Clock())) as plugin:
         async with plugin.stream(KEY) as one:
             await drain(one, 1)
         async with plugin.stream(KEY) as two:
@@ -641,23 +697,29 @@ async def test_a_stream_that_would_have_to_wait_too_long_for_them_is_refused_and
 
 async def test_a_stream_that_connects_anew_waits_for_as_long_as_they_ask() -> None:
     connector = Connector(lambda number: breaking("data") if number == 0 else ["data"])
-    wasm = legacy("command", get_rate_limits=limited(rps=1.25))
+    clock = Clock()
+    buckets = TokenBuckets(clock)
+    wasm = legacy("command", get_rate_limits=limited(rps=50))
+    bounds = Bounds(rate_limits_timeout=0)  # for the first connection: it need not wait
     async with (
-        open_module(wasm, connector, token_buckets=TokenBuckets(), bounds=Bounds(rate_limits_timeout=0.3)) as plugin,
+        open_module(wasm, connector, token_buckets=buckets, bounds=bounds) as plugin,
         plugin.stream(KEY) as stream,
     ):
-        await drain(stream, 2)
+        await drain(stream, 1)
+        await until(lambda: in_line(buckets) == 1, "it waits")
+        clock.now += 0.02
+        await drain(stream, 1)
         assert stream.state is StreamState.STREAMING
         assert stream.stats.reconnects == 1
 
 
 async def test_a_stream_that_waits_for_them_can_be_closed() -> None:
     connector = Connector(lambda _: breaking("data"))
+    buckets = TokenBuckets(Clock())
     wasm = legacy("command", get_rate_limits=limited())
-    async with open_module(wasm, connector, token_buckets=TokenBuckets()) as plugin:
+    async with open_module(wasm, connector, token_buckets=buckets) as plugin:
         async with plugin.stream(KEY) as stream:
             await drain(stream, 1)
-            await until(lambda: stream.state is StreamState.RECOVERING, "it waits")
-            async with asyncio.timeout(2):
-                await stream.aclose()
+            await until(lambda: in_line(buckets) == 1, "it waits")
         assert stream.state is StreamState.STOPPED
+    assert in_line(buckets) == 0

@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from adapters.buckets import TokenBuckets
 from adapters.errors import RateLimitError
 from adapters.rate_limits import Declaration, Limiter, RateLimit, read_rate_limits
+from tests.support.clocks import Clock
+from tests.support.waiting import until
 
 ROW = {"command": "getOHLCV", "scope": "ip", "rps": 2, "burst": 4, "cost": 2}
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def limiter(
@@ -136,7 +131,10 @@ def test_whatever_is_declared_every_limit_can_be_obeyed(rows: list[object]) -> N
         assert 1e-5 <= limit.rps <= 1e9
         assert set(limit.scopes) <= {"ip", "apikey"}
         assert limit.scopes
-    assert len(limits) + len(told) >= min(len(rows), 1)
+    alone = [read_rate_limits([row]) for row in rows]
+    assert all(limit or problems for limit, problems in alone), "a row that limits nothing is told"
+    assert limits == tuple(dict.fromkeys(limit for read, _ in alone for limit in read))
+    assert set(told) == {problem for _, problems in alone for problem in problems}
     assert msgspec.json.encode(limits)
 
 
@@ -196,19 +194,21 @@ async def test_what_is_wrong_with_the_limits_is_told_once(caplog: pytest.LogCapt
 
 
 async def test_a_wait_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    buckets = TokenBuckets()
-    limits = limiter(RateLimit("getMarkets", ("ip",), 20, 1), buckets=buckets)
-    await limits.acquire("getMarkets", 5)
+    caplog.set_level(logging.DEBUG, logger="compat.plugin.example")
+    clock = Clock()
+    rows = RateLimit("short", ("ip",), 32, 1), RateLimit("long", ("ip",), 0.1, 1)
+    limits = limiter(*rows, buckets=TokenBuckets(clock))
+    for command in ("short", "long"):
+        await limits.acquire(command, 60)
     assert caplog.messages == []
-    await limits.acquire("getMarkets", 5)
-    slow_limits = limiter(RateLimit("*", ("ip",), 0.1, 1), buckets=still())
-    await slow_limits.acquire("x", 60)
-    slow = asyncio.create_task(slow_limits.acquire("x", 60))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    slow.cancel()
-    await asyncio.wait([slow])
-    told = [(record.levelno, record.getMessage().partition(" waits ")[0]) for record in caplog.records]
-    assert told == [(logging.DEBUG, "getMarkets"), (logging.INFO, "x")]
-    assert caplog.messages[1] == "x waits 10 s for the plugin's rate limits"
+    waiting = [asyncio.create_task(limits.acquire(command, 60)) for command in ("short", "long")]
+    await until(lambda: len(caplog.messages) == 2, "both waits are told")
+    clock.now += 1 / 32
+    await waiting[0]
+    assert not waiting[1].done()
+    waiting[1].cancel()
+    await asyncio.wait(waiting[1:])
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.DEBUG, "short waits 0.0312 s for the plugin's rate limits"),
+        (logging.INFO, "long waits 10 s for the plugin's rate limits"),
+    ]

@@ -10,8 +10,10 @@ import pytest
 
 from adapters import errors
 from adapters.bounds import Bounds
+from adapters.net.pacing import LONGEST_WISH, Pacer
 from adapters.recovery import RULES, Recovery, Since, rule_for
 from adapters.settings import Backoff
+from adapters.shared import Shared
 from compat import (
     CompatError,
     ConfigurationError,
@@ -28,14 +30,15 @@ from compat import (
     StreamState,
     StreamUsageError,
 )
+from tests.support.clocks import Clock
 from tests.support.echo import messages, open_echo, open_module
 from tests.support.legacy import KEY, URL, breaking, legacy
 from tests.support.sockets import Connector, Feed
-from tests.support.waiting import drain, event_of, told, until
+from tests.support.waiting import HANG, drain, event_of, told, until
 
 if TYPE_CHECKING:
     from adapters.stream import AdapterStream
-    from compat import Opening
+    from compat import Opening, Stream, StreamEvent
     from tests.adapters.conftest import MakeStream
 
 LOST = ConnectionLostError(URL, "it broke off")
@@ -102,14 +105,13 @@ async def test_the_plugins_failures_use_up_the_attempts(make_stream: MakeStream)
 
 
 async def test_the_networks_failures_use_up_the_patience_and_not_the_attempts(make_stream: MakeStream) -> None:
-    stream = await make_stream()
+    clock = Clock()
+    stream = await make_stream(monotonic=clock)
     await deliver(stream)
-    made = recovery(stream, attempts=0, patience=0.05)
-    begun = time.monotonic()
+    made = recovery(stream, attempts=0, patience=1_000)
     for _ in range(100):
         made.after(LOST)
-    while time.monotonic() - begun < 0.06:
-        pass
+        clock.now += 10.0
     with pytest.raises(OutageError) as caught:
         made.after(REFUSED)
     assert caught.value.failures == 101
@@ -132,13 +134,15 @@ async def test_nobody_comes_back_before_the_server_wants_to_be_asked_again(make_
 
 async def test_a_server_that_asks_for_more_patience_than_there_is_ends_the_stream(make_stream: MakeStream) -> None:
     made = recovery(await make_stream(), patience=100)
+    made.after(ConnectFailedError(URL, "busy", status=503, retry_after=99))
     with pytest.raises(OutageError):
         made.after(ConnectFailedError(URL, "busy", status=503, retry_after=101))
 
 
 async def test_a_wish_is_granted_for_an_hour_at_the_most_and_only_to_a_busy_server(make_stream: MakeStream) -> None:
     made = recovery(await make_stream())
-    assert 3_600 <= made.after(ConnectFailedError(URL, "busy", status=503, retry_after=31_536_000)) <= 3_600.01
+    wait = made.after(ConnectFailedError(URL, "busy", status=503, retry_after=31_536_000))
+    assert LONGEST_WISH == 3_600 <= wait <= LONGEST_WISH + 0.01
     assert made.after(ConnectFailedError(URL, "no", status=401, retry_after=60)) <= 0.01
 
 
@@ -150,23 +154,28 @@ async def test_a_stream_that_is_stale_is_not_healthy_because_its_connection_stoo
 
 
 async def test_items_are_healthy_only_if_they_came_for_long_enough(make_stream: MakeStream) -> None:
-    stream = await make_stream()
-    made = recovery(stream, attempts=1, healthy_after=0.05)
+    clock = Clock()
+    stream = await make_stream(monotonic=clock)
+    made = recovery(stream, attempts=1, healthy_after=5.0)
     await deliver(stream)
     made.after(TRAP)
-    await deliver(stream, 3)  # at once: that is not healthy
+    await deliver(stream)
+    clock.now += 4.99
+    await deliver(stream)
+    clock.now += 60.0  # in which nothing comes: only from the first item to the last counts
     with pytest.raises(RestartsExhaustedError):
         made.after(TRAP)
 
 
 async def test_after_healthy_items_waits_and_budgets_begin_anew(make_stream: MakeStream) -> None:
-    stream = await make_stream()
-    made = recovery(stream, attempts=1, healthy_after=0.02, first=1, highest=1_000)
+    clock = Clock()
+    stream = await make_stream(monotonic=clock)
+    made = recovery(stream, attempts=1, healthy_after=5.0, first=1, highest=1_000)
     await deliver(stream)
     for _ in range(5):
         assert made.after(TRAP) <= 1
         await deliver(stream)
-        await asyncio.sleep(0.03)
+        clock.now += 5.0
         await deliver(stream)
     made.after(TRAP)
     with pytest.raises(RestartsExhaustedError):  # what flowed before is no excuse twice
@@ -205,41 +214,58 @@ def open_kind(kind: str, connector: Connector, **chosen: Any) -> Opening:
     return open_module(legacy(), connector, **chosen)
 
 
+def said(kind: str) -> list[str]:
+    return list(messages("constant", 1)) if kind == "generic" else ["data"]
+
+
 @pytest.mark.parametrize("kind", ["legacy", "generic"])
 async def test_a_busy_server_is_asked_again_when_it_said_even_at_the_very_first(kind: str, nothing_left: None) -> None:
-    busy = ConnectFailedError(URL, "the server answered with HTTP status 429", status=429, retry_after=0.3)
+    busy = ConnectFailedError(URL, "the server answered with HTTP status 429", status=429, retry_after=0.1)
     asked: list[float] = []
 
     def feed(number: int) -> Feed:
         asked.append(time.monotonic())
         if number == 0:
             raise busy
-        return list(messages("constant", 1)) if kind == "generic" else ["data"]
+        return said(kind)
 
     async with open_kind(kind, Connector(feed)) as plugin, plugin.stream(KEY) as stream:
         await drain(stream, 1)
         event = await event_of(stream, EventKind.RECONNECT, EventKind.RESTART)
         assert "HTTP status 429" in event.message
-    assert asked[1] - asked[0] >= 0.3
+    assert asked[1] - asked[0] >= 0.1  # by the clock that is slept by: however busy this machine is
 
 
 @pytest.mark.parametrize("kind", ["legacy", "generic"])
 async def test_what_one_stream_was_told_by_a_busy_server_all_others_heed(kind: str, nothing_left: None) -> None:
-    busy = ConnectFailedError(URL, "the server answered with HTTP status 503", status=503, retry_after=0.4)
-    asked: list[float] = []
+    busy = ConnectFailedError(URL, "the server answered with HTTP status 503", status=503, retry_after=0.05)
+    clock = Clock()
 
     def feed(number: int) -> Feed:
-        asked.append(time.monotonic())
         if number == 1:
             raise busy
-        said = list(messages("constant", 1)) if kind == "generic" else ["data"]
-        return said if number > 1 else breaking(*said)
+        return said(kind) if number > 1 else breaking(*said(kind))
 
-    async with open_kind(kind, Connector(feed), bounds=Bounds(lost_after=0.1)) as plugin, plugin.stream(KEY) as one:
-        await drain(one, 1)  # and its second connection is refused
-        await event_of(one, EventKind.RECONNECT, EventKind.RESTART)
-        await until(lambda: len(asked) == 2, "the second connection is asked for")
-        async with plugin.stream(KEY) as other:
-            await drain(other, 1)
+    connector = Connector(feed)
+    chosen: dict[str, Any] = {
+        "shared": Shared(pacer=Pacer(clock)),
+        "backoff": Backoff(first=0.01, highest=0.05, attempts=1_000_000),
+        "bounds": Bounds(lost_after=0.05),
+    }
+    async with open_kind(kind, connector, **chosen) as plugin, plugin.stream(KEY) as one:
         await drain(one, 1)
-    assert all(later - asked[1] >= 0.4 for later in asked[2:])
+        await until(lambda: connector.asked == 2, "the second connection is asked for, and refused")
+        async with plugin.stream(KEY) as other:
+            for stream in (one, other):
+                await event_with(stream, "the server has asked to be left alone")
+            assert connector.asked == 2
+            clock.now += 0.05
+            await drain(other, 1)
+            await drain(one, 1)
+    assert connector.asked == 4
+
+
+async def event_with(stream: Stream, words: str) -> StreamEvent:
+    """The first event with these words."""
+    async with asyncio.timeout(HANG):
+        return await anext(event async for event in stream.events() if words in event.message)

@@ -10,19 +10,13 @@ from hypothesis import strategies as st
 
 from adapters.contract import Reply
 from adapters.replies import KeptReplies, Question, lifetime
+from tests.support.clocks import Clock
 
 ASKED = Question("getMarkets", b"{}")
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_reply_is_kept_until_it_expires_and_says_that_it_was() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     kept = KeptReplies(clock=clock)
     kept.put(ASKED, Reply(b"[1]"), 5.0)
     clock.now = 4.999

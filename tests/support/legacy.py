@@ -14,6 +14,7 @@ from compat import (
 )
 from tests.support.guests import Answer, guest
 from tests.support.plugins import candle_key
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,5 +74,6 @@ def breaking(*messages: str | bytes) -> Iterator[str | bytes]:
 
 
 async def all_of(stream: Stream) -> list[Any]:
-    async with asyncio.timeout(10):
+    """The payloads of all items until the stream ends."""
+    async with asyncio.timeout(HANG):
         return [item.json() async for item in stream]

@@ -112,22 +112,20 @@ async def _asynchronous(feed: Feed) -> AsyncIterator[Message]:
 
 
 class SharedFeed:
-    """One feed for all who listen, as of an exchange: whoever joins hears what is said from then on.
+    """One feed without end for all who listen, as of an exchange: whoever joins hears what is said from then on.
 
     Args:
         message: Makes message number ``n``.
-        count: How many there are.
     """
 
-    def __init__(self, message: Callable[[int], str], count: int) -> None:
+    def __init__(self, message: Callable[[int], str]) -> None:
         self._message = message
-        self._count = count
         self._said = 0
         self._more = asyncio.Event()
 
     def say(self, count: int = 1) -> None:
         """Let the next messages be heard."""
-        self._said = min(self._said + count, self._count)
+        self._said += count
         self._more.set()
         self._more = asyncio.Event()
 
@@ -136,7 +134,7 @@ class SharedFeed:
         return self._from(self._said)
 
     async def _from(self, position: int) -> AsyncIterator[Message]:
-        while position < self._count:
+        while True:
             more = self._more
             while position < self._said:
                 yield self._message(position)
