@@ -59,7 +59,6 @@ async def test_a_server_that_closes_cleanly_again_and_again_is_tried_ever_more_r
     assert watched.audit.problems == ()
 
 
-@pytest.mark.endurance
 @pytest.mark.timeout(240)  # many guests, on a busy machine
 @pytest.mark.parametrize("flaps", [10, pytest.param(100, marks=pytest.mark.nightly)])
 async def test_a_stream_outlives_many_connections_that_are_dropped_at_once(both: PluginFixture, flaps: int) -> None:
@@ -108,7 +107,6 @@ async def test_a_message_that_is_too_large_costs_the_connection_and_no_more(both
     assert "a message is longer than 64000 bytes" in reason
 
 
-@pytest.mark.endurance
 @pytest.mark.timeout(240)  # on a busy machine
 @pytest.mark.parametrize(
     ("streams", "rejected"), [(40, 20), pytest.param(200, 100, marks=pytest.mark.nightly)], ids=["40", "200"]
