@@ -36,7 +36,7 @@ def settings(**chosen: object) -> AdapterSettings:
 
 @attrs.frozen
 class NotedBackoff(Backoff):
-    """One that notes what it is asked, and what it answers.
+    """One that notes what it is asked, and what it answers: the ceiling, without jitter.
 
     Attributes:
         failures: How many in a row there had been, each time that it was asked.
@@ -47,8 +47,8 @@ class NotedBackoff(Backoff):
     waits: list[float] = attrs.field(factory=list)
 
     def wait_after(self, failures: int) -> float:
-        """As ever."""
-        wait = super().wait_after(failures)
+        """See ``Backoff``."""
+        wait = min(self.first * 2 ** (failures - 1), self.highest)
         self.failures.append(failures)
         self.waits.append(wait)
         return wait

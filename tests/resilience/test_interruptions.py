@@ -44,8 +44,8 @@ async def test_a_stream_survives_that_its_connections_end_again_and_again(every:
 
 
 async def test_a_server_that_closes_cleanly_again_and_again_is_tried_ever_more_rarely(both: PluginFixture) -> None:
-    times = 5
-    backoff = NotedBackoff(first=0.01, highest=0.2, healthy_after=HANG)  # items come in between, but not for so long
+    times = 4
+    backoff = NotedBackoff(first=0.05, healthy_after=HANG)  # items come in between, but not for so long
     closing = Scenario((Step(After(candles=3), Close()),) * times)
     async with (
         Exchange(rate=200, scenario=closing) as exchange,
@@ -53,7 +53,7 @@ async def test_a_server_that_closes_cleanly_again_and_again_is_tried_ever_more_r
         watching(plugin) as watched,
     ):
         await watched.back(exchange, times)
-    assert backoff.failures == [1, 2, 3, 4, 5]  # each of which doubles the ceiling of the wait
+    assert backoff.failures == [1, 2, 3, 4]  # each of which doubles the wait
     opened = [record.opened for record in exchange.journal.connections]
     assert all(later - earlier >= wait for (earlier, later), wait in zip(pairwise(opened), backoff.waits, strict=True))
     assert watched.audit.problems == ()

@@ -131,8 +131,8 @@ async def test_an_exchange_that_is_not_there_at_the_beginning_is_told_at_once(
 async def test_an_exchange_that_goes_away_for_a_while_is_tried_with_restraint(
     both: PluginFixture, deserted_port: int
 ) -> None:
-    tries = 5
-    backoff = NotedBackoff(first=0.01, highest=0.1, healthy_after=HANG)
+    tries = 3
+    backoff = NotedBackoff(first=0.05, healthy_after=HANG)
     async with (
         forwarded() as (exchange, between),
         open_at(both, between.ws_url, settings(backoff=backoff)) as plugin,
