@@ -33,24 +33,29 @@ def http_client(context: ssl.SSLContext | None = None, *, response_timeout: floa
         context: The TLS context; ``None``: the system's trust.
         response_timeout: Seconds until an answer begins: the library has no deadline for what is said to a SOCKS proxy.
     """
-    transport = _Routes(context or ssl.create_default_context(), response_timeout)
+    transport = _Routes(context, response_timeout)
     return httpx.AsyncClient(transport=transport, follow_redirects=False, timeout=httpx.Timeout(_TIMEOUT))
 
 
 class _Routes(httpx.AsyncBaseTransport):
     """A transport for each proxy that requests go through, and one for those that go through none."""
 
-    def __init__(self, context: ssl.SSLContext, response_timeout: float) -> None:
+    def __init__(self, context: ssl.SSLContext | None, response_timeout: float) -> None:
         self._context = context
         self._response_timeout = response_timeout
         self._routes: dict[str | None, httpx.AsyncHTTPTransport] = {}
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = str(request.url)
         proxy = proxy_for(url)
         route = self._routes.get(proxy)
         if route is None:
-            route = self._routes[proxy] = self._make(url, proxy)
+            # Off the event loop: the file of the authorities is read, and half a library imported.
+            made = await asyncio.to_thread(self._make, url, proxy)
+            if self._closed:
+                raise ConnectFailedError(url, "the client has been closed")
+            route = self._routes.setdefault(proxy, made)  # another request may have made one meanwhile
         try:
             async with asyncio.timeout(self._response_timeout):
                 return await route.handle_async_request(request)
@@ -65,14 +70,16 @@ class _Routes(httpx.AsyncBaseTransport):
             raise ConnectFailedError(url, by_way_of(BAD_PROXY[0], proxy), remedy=BAD_PROXY[1])
         # Older versions of the library know the one name only, and hand names to the proxy under it all the same.
         known = proxy and proxy.replace("socks5h://", "socks5://", 1)
+        context = self._context or ssl.create_default_context()
         try:
-            return httpx.AsyncHTTPTransport(verify=self._context, proxy=known, trust_env=False)
+            return httpx.AsyncHTTPTransport(verify=context, proxy=known, trust_env=False)
         except (ValueError, TypeError, ImportError, httpx.InvalidURL) as error:
             problem, remedy = NO_SOCKS if isinstance(error, ImportError) else BAD_PROXY
             # What the library says of a proxy shows its password.
             raise ConnectFailedError(url, by_way_of(problem, proxy), remedy=remedy) from None
 
     async def aclose(self) -> None:
+        self._closed = True
         for route in self._routes.values():
             await route.aclose()
 

@@ -116,11 +116,15 @@ class WebSocketConnector:
     async def _open(
         self, url: str, headers: Mapping[str, str], subprotocol: str | None, proxy: str | None
     ) -> ClientConnection:
+        context = None
+        if url.startswith("wss:"):
+            # Left to itself the library reads the file of the system's authorities on the event loop.
+            context = self.ssl or await asyncio.to_thread(ssl.create_default_context)
         return await _Connect(
             url,
             additional_headers=dict(headers),
             subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
-            ssl=(self.ssl or True) if url.startswith("wss:") else None,  # True: the system's trust
+            ssl=context,
             proxy=proxy,
             open_timeout=self.open_timeout,
             ping_interval=self.keepalive,

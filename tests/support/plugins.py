@@ -30,6 +30,7 @@ class PluginFixture:
         title: The name that it gives itself.
         credential: The configuration name that refuses the value ``invalid``.
         sends_credential: Whether it sends the credential to the exchange, as the header ``X-Api-Key``.
+        tells_time: Whether it says of what it publishes when that was, by the guest's clock.
         stream_types: What it says it offers.
     """
 
@@ -39,6 +40,7 @@ class PluginFixture:
     title: str
     credential: str = "api_key"
     sends_credential: bool = False
+    tells_time: bool = False
     stream_types: tuple[str, ...] = ("ohlcv",)
 
 
@@ -77,18 +79,22 @@ FIXTURES: tuple[PluginFixture, ...] = (
         sends_credential=True,
         stream_types=(),
     ),
-    PluginFixture("generic-blocking", _DEMO / "generic.wasm", PluginKind.GENERIC, "simex-generic-blocking"),
+    PluginFixture(
+        "generic-blocking", _DEMO / "generic.wasm", PluginKind.GENERIC, "simex-generic-blocking", tells_time=True
+    ),
     PluginFixture(
         "generic-goroutine",
         _FIXTURES / "generic-goroutine" / "plugin.wasm",
         PluginKind.GENERIC,
         "simex-generic-goroutine",
+        tells_time=True,
     ),
     PluginFixture(
         "generic-sleeping",
         _FIXTURES / "generic-sleeping" / "plugin.wasm",
         PluginKind.GENERIC,
         "SimEx (sleeping)",
+        tells_time=True,
         stream_types=(),
     ),
     PluginFixture(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -9,14 +11,55 @@ from typing import Any
 
 import attrs
 
-from compat import AdapterSettings, Backoff, Opening, StreamData
+from compat import AdapterSettings, Backoff, Bounds, Opening, PingingSocket, StreamData, WebSocketConnector
 from compat.demo.exchange import Exchange
 from tests.support.flavours import ASYNCIO, Flavour
 from tests.support.plugins import PluginFixture
+from tests.support.waiting import HANG
 
-__all__ = ["QUICK", "Candle", "candle_of", "candles", "open_against"]
+__all__ = ["PROMPT", "QUICK", "Brisk", "Candle", "candle_of", "candles", "open_against"]
 
 QUICK = Backoff(first=0.05, highest=0.2)
+
+#: A parked guest that asks for a dead connection again and again is replaced soon. One that helps itself asks once.
+PROMPT = Bounds(asking_after=0.1)
+
+
+@attrs.define(eq=False)
+class Brisk:
+    """Real WebSockets, but a close that the peer does not answer is given up soon: tests close many of those.
+
+    Attributes:
+        first: Opens connections until one has come about. A busy machine may take its time for that one, which is to
+            come about, however impatient the test is later.
+        later: Opens those that follow.
+        patience: Seconds to wait for the peer's answer to a close.
+    """
+
+    first: WebSocketConnector = attrs.field(factory=lambda: WebSocketConnector(open_timeout=HANG))
+    later: WebSocketConnector = attrs.field(default=attrs.Factory(lambda self: self.first, takes_self=True))
+    patience: float = 0.1
+    _opened: bool = attrs.field(default=False, init=False)
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> PingingSocket:
+        """Open one. See ``Connector``."""
+        connector = self.later if self._opened else self.first
+        socket = await connector.connect(url, headers=headers, subprotocol=subprotocol)
+        self._opened = True
+        assert isinstance(socket, PingingSocket)
+        return _BriskSocket(socket, self.patience)
+
+
+class _BriskSocket:
+    def __init__(self, socket: PingingSocket, patience: float) -> None:
+        self._socket = socket
+        self._patience = patience
+        self.receive, self.send, self.ping = socket.receive, socket.send, socket.ping
+
+    async def close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):  # whose end cuts the connection
+                await self._socket.close()
 
 
 @attrs.frozen

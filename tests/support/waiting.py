@@ -41,7 +41,10 @@ async def drain(stream: Stream, count: int, *, within: float = HANG) -> list[Str
 
 
 async def event_of(stream: Stream, *kinds: EventKind, within: float = HANG) -> StreamEvent:
-    """The first event of one of these kinds since the stream began, told already or not."""
+    """The first event of one of these kinds since the stream began, told already or not.
+
+    Of what happens a second time it knows nothing: see ``told``, or ``watching``.
+    """
     async with asyncio.timeout(within):
         async for event in stream.events():
             if event.kind in kinds:

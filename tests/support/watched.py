@@ -9,6 +9,7 @@ from typing import Any
 
 from compat import EventKind, Plugin, Stream, StreamEvent, StreamKey
 from compat.demo.audit import Audit, number_of
+from compat.demo.exchange import Exchange
 from tests.support.plugins import candle_key
 from tests.support.waiting import until
 
@@ -20,7 +21,7 @@ class Watched:
 
     Attributes:
         audit: Of its items.
-        events: Its events.
+        events: Its events. All of them are there once the block has ended; before, some may be on their way.
         error: What broke it.
         ended: Whether there is no more to come.
     """
@@ -52,19 +53,36 @@ class Watched:
             if event.kind is EventKind.GAP:
                 self.audit.note_gap(event.sequence)
 
-    def told(self, kind: EventKind) -> list[StreamEvent]:
-        """The events of a kind so far."""
-        return [event for event in self.events if event.kind is kind]
+    def told(self, *kinds: EventKind) -> list[StreamEvent]:
+        """The events of these kinds so far."""
+        return [event for event in self.events if event.kind in kinds]
 
-    async def more(self, count: int, within: float = 10.0) -> None:
-        """Wait for so many more items."""
+    async def more(self, count: int) -> None:
+        """Wait for so many more items, wherever they come from: some may have been on their way for long."""
         wanted = self.audit.delivered + count
-        await until(lambda: self.audit.delivered >= wanted or self.ended, f"{count} more items", within=within)
+        await until(lambda: self.audit.delivered >= wanted or self.ended, f"{count} more items")
         assert self.audit.delivered >= wanted, f"the stream ended: {self.error!r}"
 
-    async def end(self, within: float = 20.0) -> Exception | None:
+    async def back(self, exchange: Exchange, connection: int) -> None:
+        """Wait for an item that the exchange has sent over its connection of this number, or a later one.
+
+        Args:
+            exchange: A live one, whose candles bear numbers that rise from one connection to the next.
+            connection: 0 for the first that it accepted; how many it has accepted, for one that is still to come.
+        """
+        market = self.stream.key.identifier, self.stream.key.parameters["timeframe"]
+
+        def has_come() -> bool:
+            later = (record.klines.numbers(*market) for record in exchange.journal.connections[connection:])
+            first = min((numbers[0] for numbers in later if numbers), default=None)
+            return first is not None and self.audit.last is not None and self.audit.last >= first
+
+        await until(lambda: has_come() or self.ended, f"an item over connection {connection}")
+        assert has_come(), f"the stream ended: {self.error!r}"
+
+    async def end(self) -> Exception | None:
         """Wait for its end. Returns what broke it."""
-        await until(lambda: self.ended, "the stream ends", within=within)
+        await until(lambda: self.ended, "the stream ends")
         return self.error
 
 
