@@ -19,6 +19,7 @@ import attrs
 import click
 
 from adapters.errors import PluginTrapError
+from compat.demo.plot import Pace
 from detectors.errors import CompatError
 from detectors.wording import shown
 
@@ -32,11 +33,13 @@ class Session:
     Attributes:
         debug: Whether to show tracebacks and what the library logs.
         redact: Takes secrets out of what is shown.
+        pace: How fast the demo goes; ``None``: as suits where it is shown.
         arguments: What the command was given, as it stands. There may be secrets in it.
     """
 
     debug: bool = False
     redact: Callable[[str], str] = str
+    pace: Pace | None = None
     arguments: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
