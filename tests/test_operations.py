@@ -12,7 +12,8 @@ import pytest
 from adapters.bounds import Bounds
 from adapters.recovery import RULES, Budget, Since
 from adapters.settings import AdapterSettings, Backoff
-from compat import EventKind, Overflow, Pacing, WebSocketConnector
+from compat import EventKind, Overflow, Pacing, Plugin, WebSocketConnector
+from compat.cli import cli
 
 TEXT = (Path(__file__).parents[1] / "docs" / "operations.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("| ")]
@@ -73,4 +74,10 @@ def test_every_name_of_a_setting_is_one() -> None:
     assert len(used) > 8
     for name, argument in used:
         assert argument in {field.name for field in attrs.fields(classes[name])}, (name, argument)
-    assert "idle_limit" in inspect.signature(AdapterSettings).parameters
+
+
+def test_an_idle_limit_is_set_where_that_is_said() -> None:
+    (arguments,) = re.findall(r"`plugin\.stream\(key, (\w+)=60\)`", TEXT)
+    assert arguments in inspect.signature(Plugin.stream).parameters
+    (option,) = re.findall(r"`plugin-compat run (--[\w-]+) 60`", TEXT)
+    assert option in {name for parameter in cli.commands["run"].params for name in parameter.opts}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +14,16 @@ import compat
 import compat.blocking
 import compat.demo
 from compat.cli import cli
+from tests.support.processes import python
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_program_runs_as_it_stands() -> None:
     (program,) = re.findall(r"```python\n(import asyncio\n.*?)```", README, re.DOTALL)
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
-    assert (finished.returncode, finished.stderr) == (0, "")
-    lines = finished.stdout.splitlines()
+    finished = python("-c", program)
+    assert (finished.code, finished.err) == (0, "")
+    lines = finished.out.decode().splitlines()
     assert len(lines) == 8
     assert [line.split()[0] for line in lines] == ["legacy", "0", "1", "2", "generic", "0", "1", "2"]
     assert all("Candle(" in line for line in lines if line[0].isdigit())

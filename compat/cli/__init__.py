@@ -85,9 +85,13 @@ for _command in (demo, inspect, info, run, call, simulate, completion):
     cli.add_command(_command)
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
-    session = Session()
+def main(session: Session | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Args:
+        session: What is chosen beforehand; by default nothing.
+    """
+    session = session or Session()
     try:
         code = cli.main(prog_name="plugin-compat", standalone_mode=False, obj=session)
     except click.exceptions.Abort:

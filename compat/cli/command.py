@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -21,6 +21,9 @@ import click
 from adapters.errors import PluginTrapError
 from detectors.errors import CompatError
 from detectors.wording import shown
+
+if TYPE_CHECKING:
+    from compat.demo.plot import Pace
 
 __all__ = ["BadValue", "Command", "Session", "UnknownCommand", "debug_option", "tell"]
 
@@ -32,11 +35,13 @@ class Session:
     Attributes:
         debug: Whether to show tracebacks and what the library logs.
         redact: Takes secrets out of what is shown.
+        pace: How fast the demo goes; ``None``: as suits where it is shown.
         arguments: What the command was given, as it stands. There may be secrets in it.
     """
 
     debug: bool = False
     redact: Callable[[str], str] = str
+    pace: Pace | None = None
     arguments: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 

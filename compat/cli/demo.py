@@ -45,7 +45,7 @@ def demo(session: Session, candles: int, seed: int) -> int:
     try:
         with _view(session) as (view, pace):
             logger = None if session.debug else _nowhere()
-            show = asyncio.run(perform(candles, seed, pace, view, logger=logger))
+            show = asyncio.run(perform(candles, seed, session.pace or pace, view, logger=logger))
     except KeyboardInterrupt:
         return 130
     return 0 if show.passed else 1

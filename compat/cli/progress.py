@@ -15,24 +15,33 @@ _PATIENCE = 1.0  # seconds
 
 
 @contextlib.contextmanager
-def waiting(message: str) -> Iterator[Callable[[], None]]:
-    """Show a message with a spinner, from a second on until the block ends or the yielded function is called.
+def waiting(
+    message: str, *, patience: float = _PATIENCE, console: Console | None = None
+) -> Iterator[Callable[[], None]]:
+    """Show a message with a spinner while something takes long; without a terminal nothing is shown.
 
-    Without a terminal nothing is shown.
+    It is shown until the block ends or the yielded function is called.
+
+    Args:
+        message: What to show.
+        patience: Seconds until it is shown.
+        console: Where; ``None``: on stderr.
     """
-    with _status(message) as (_, stop):
+    with _status(message, patience, console) as (_, stop):
         yield stop
 
 
 @contextlib.contextmanager
-def counting(doing: str, total: int) -> Iterator[Callable[[], None]]:
+def counting(
+    doing: str, total: int, *, patience: float = _PATIENCE, console: Console | None = None
+) -> Iterator[Callable[[], None]]:
     """Show how many of ``total`` files are done, likewise; the yielded function is called after each."""
     done = 0
 
     def message() -> str:
         return f"{doing} {total:,} file{'s'[: total != 1]}: {done:,} done"
 
-    with _status(message()) as (update, _):
+    with _status(message(), patience, console) as (update, _):
 
         def count() -> None:
             nonlocal done
@@ -43,9 +52,11 @@ def counting(doing: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def _status(message: str) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
-    """A spinner from a second on: functions that change its message and end it."""
-    console = Console(stderr=True)
+def _status(
+    message: str, patience: float, console: Console | None
+) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
+    """A spinner after a while: functions that change its message and end it."""
+    console = console or Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield lambda _: None, lambda: None
         return
@@ -54,7 +65,7 @@ def _status(message: str) -> Iterator[tuple[Callable[[str], None], Callable[[], 
     lock = threading.Lock()
 
     def show() -> None:
-        if not over.wait(_PATIENCE):
+        if not over.wait(patience):
             with lock:
                 if not over.is_set():
                     status.start()

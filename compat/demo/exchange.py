@@ -27,7 +27,7 @@ from compat.demo.clock import Clock
 from compat.demo.journal import Closure, ConnectionRecord, Journal, RequestRecord, SentKlines
 from compat.demo.market import Market
 from compat.demo.scenario import COUNT, STATUS, Gate, Scenario, play
-from compat.demo.session import CLOSE_GRACE, House, Session
+from compat.demo.session import House, Session
 from detectors.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange"]
 
-_HANDSHAKE_TIMEOUT = 5.0
 _KLINES_DEFAULT = 100
 _KLINES_MOST = 1_000
 
@@ -62,6 +61,8 @@ class Exchange:
         ping_interval: Seconds between ``{"event": "ping"}``; ``None``: none. WebSocket pings are never sent.
         pong_deadline: Seconds to answer one with a pong and its ``ts`` (see ``wire``); else the connection is closed
             with 1008 "no pong".
+        open_timeout: Seconds to finish a handshake or an HTTP request.
+        close_timeout: Seconds to answer a close frame; else the connection is cut.
         pad: Gives the size in bytes of the filler of candle ``n``.
         limit: Candles after which a replayed subscription stays silent.
         scenario: What goes wrong, and when.
@@ -84,6 +85,8 @@ class Exchange:
         history: int = 500,
         ping_interval: float | None = None,
         pong_deadline: float = 5.0,
+        open_timeout: float = 5.0,
+        close_timeout: float = 1.0,
         pad: Callable[[int], int] | None = None,
         limit: int | None = None,
         scenario: Scenario | None = None,
@@ -109,9 +112,12 @@ class Exchange:
             pad=pad,
             ping_interval=ping_interval,
             pong_deadline=pong_deadline,
+            close_timeout=close_timeout,
             voice=self._voice,
             gate=self._gate,
         )
+        self._open_timeout = open_timeout
+        self._close_timeout = close_timeout
         self._scenario = scenario or Scenario(())
         self._script: asyncio.Task[None] | None = None
         self._ssl = ssl
@@ -143,8 +149,8 @@ class Exchange:
             ),
             compression=None,
             ping_interval=None,
-            open_timeout=_HANDSHAKE_TIMEOUT,
-            close_timeout=CLOSE_GRACE,
+            open_timeout=self._open_timeout,
+            close_timeout=self._close_timeout,
             logger=_log,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
@@ -204,7 +210,7 @@ class Exchange:
         await self._gone(sessions)
 
     async def close_all(self, code: int = 1001, reason: str = "going away") -> None:
-        """Close every connection with a close frame; those that do not answer are cut after ``CLOSE_GRACE``."""
+        """Close every connection with a close frame; those that do not answer are cut after ``close_timeout``."""
         sessions = set(self._sessions)
         await asyncio.gather(*(session.close(code, reason) for session in sessions))
         await self._gone(sessions)

@@ -30,9 +30,6 @@ __all__ = ["BRISK", "WATCHED", "Pace", "perform"]
 
 _PLUGINS = ("legacy", "generic")
 _MARKET = ("BTC-USDT", "1m")
-_ENCORE = 10  # candles in common after the interruption
-_LONGEST = 10.0  # seconds for the candles before it: the exchange sends faster if many are wanted
-_PATIENCE = 12.0  # seconds, beside those that the plot needs, until the demo gives up
 _LOOKS = 0.1  # seconds between two looks of the view
 _CALLERS = 10_000  # more than will call while the exchange is down
 _BACKOFF = Backoff(first=0.2, highest=0.4, attempts=_CALLERS)
@@ -40,15 +37,23 @@ _BACKOFF = Backoff(first=0.2, highest=0.4, attempts=_CALLERS)
 
 @attrs.frozen
 class Pace:
-    """How fast the plot goes.
+    """How fast the plot goes, and for how long it is waited for.
 
     Attributes:
         rate: Candles a second, at least.
         outage: Seconds for which the exchange is down.
+        encore: Candles that both are to deliver after that.
+        longest: Seconds for the candles before it; the exchange sends faster if many are wanted.
+        patience: Seconds, beside those that the plot needs, until the demo gives up.
+        farewell: Seconds for the exchange to see that both have left, in the end.
     """
 
     rate: float
     outage: float
+    encore: int = 10
+    longest: float = 10.0
+    patience: float = 12.0
+    farewell: float = 2.0
 
 
 WATCHED = Pace(rate=5.0, outage=1.5)
@@ -74,11 +79,10 @@ async def perform(candles: int, seed: int, pace: Pace, view: View, *, logger: lo
     Raises:
         CompatError: What broke a plugin.
     """
-    rate = max(pace.rate, candles / _LONGEST)
+    rate = max(pace.rate, candles / pace.longest)
     async with Exchange(seed=seed, rate=rate, ping_interval=1.0) as exchange:
-        show = Show(wanted=candles, encore=_ENCORE, rate=rate, market=" ".join(_MARKET), address=exchange.ws_url)
-        patience = _PATIENCE + pace.outage + candles / rate
-        performance = _Performance(exchange, show, pace.outage, patience, logger)
+        show = Show(wanted=candles, encore=pace.encore, rate=rate, market=" ".join(_MARKET), address=exchange.ws_url)
+        performance = _Performance(exchange, show, pace, logger)
         await _first_of(performance.play(), _look(view, performance))
     view.show(show)
     return show
@@ -87,13 +91,10 @@ async def perform(candles: int, seed: int, pace: Pace, view: View, *, logger: lo
 class _Performance:
     """One run of the plot."""
 
-    def __init__(
-        self, exchange: Exchange, show: Show, outage: float, patience: float, logger: logging.Logger | None
-    ) -> None:
+    def __init__(self, exchange: Exchange, show: Show, pace: Pace, logger: logging.Logger | None) -> None:
         self.show = show
         self._exchange = exchange
-        self._outage = outage
-        self._patience = patience
+        self._pace = pace
         self._settings = AdapterSettings(backoff=_BACKOFF, logger=logger)
         self._began = time.monotonic()
         self._changed = asyncio.Event()  # replaced at each change
@@ -120,12 +121,13 @@ class _Performance:
                 await self._introduce(source, manager)
             show.tell(self.now, "demo", "starts both plugins; the first time they are compiled, which takes seconds")
             followers = (self._follow(source, manager) for source in _PLUGINS)
-            await _first_of(self._plot(), *followers, patience=self._patience)
+            patience = self._pace.patience + self._pace.outage + show.wanted / show.rate
+            await _first_of(self._plot(), *followers, patience=patience)
             if show.common_since < show.encore:
                 show.tell(self.now, "demo", f"given up after {self.now:.1f} s, while {show.phase}")
             show.phase = Phase.LEAVING
         with contextlib.suppress(TimeoutError):
-            await self._exchange.wait_for_disconnect(timeout=2.0)
+            await self._exchange.wait_for_disconnect(timeout=self._pace.farewell)
         evidence = Evidence(
             sent={source: tuple(map(_open_times, self._sent_to(source))) for source in _PLUGINS},
             truth=self._true_candle,
@@ -150,12 +152,12 @@ class _Performance:
         self.show.introduce(self.now, Feed(source, kind, report.reason))
 
     async def _plot(self) -> None:
-        show, exchange = self.show, self._exchange
+        show, exchange, outage = self.show, self._exchange, self._pace.outage
         await self._until(lambda: len(show.common) >= show.wanted)
         exchange.reject(_CALLERS)
-        show.interrupt(self.now, f"drops both connections, and turns callers away for {self._outage:g} s")
+        show.interrupt(self.now, f"drops both connections, and turns callers away for {outage:g} s")
         await exchange.drop_all()
-        await asyncio.sleep(self._outage)
+        await asyncio.sleep(outage)
         exchange.reject(0)
         show.phase = Phase.RECOVERING
         show.tell(self.now, "exchange", "lets callers in again")

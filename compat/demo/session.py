@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from compat.demo.market import Market
     from compat.demo.scenario import Gate
 
-__all__ = ["CLOSE_GRACE", "House", "Session"]
-
-CLOSE_GRACE = 1.0
-"""Seconds that a client has to answer a close frame before it is cut off."""
+__all__ = ["House", "Session"]
 
 _BREATH = 64
 """Candles after which a feed lets others run, even if the socket would take more."""
@@ -51,6 +48,7 @@ class House:
         pad: Filler bytes for candle ``n``.
         ping_interval: Seconds between application pings; ``None``: none.
         pong_deadline: Seconds to answer one.
+        close_timeout: Seconds that a client has to answer a close frame before it is cut off.
         voice: Set while the exchange may speak.
         gate: Where a scenario stops the feeds.
     """
@@ -62,6 +60,7 @@ class House:
     pad: Callable[[int], int] | None
     ping_interval: float | None
     pong_deadline: float
+    close_timeout: float
     voice: asyncio.Event
     gate: Gate
 
@@ -103,10 +102,10 @@ class Session:
         await self._connection.send(text)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close with a close frame; cut the connection if the client does not answer within ``CLOSE_GRACE``."""
+        """Close with a close frame; cut the connection if the client does not answer in time."""
         # The library's own close_timeout does not begin before a full socket has drained.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_GRACE):
+            async with asyncio.timeout(self._house.close_timeout):
                 await self._connection.close(code, reason)
         self.drop()
 

@@ -33,10 +33,10 @@ async def run(which: str, kind: str) -> None:
         if which == "before":
             manager = before.StreamManager(connector=connector, sink=sink, clock=clock, logger=logger)
         else:  # the simulator is on loopback, and its host name exists for our connector only
-            policy = compat.NetworkPolicy(allow_private=True)
-            manager = after.StreamManager(connector=connector, sink=sink, clock=clock, logger=logger, policy=policy)
+            settings = compat.AdapterSettings(policy=compat.NetworkPolicy(allow_private=True))
+            manager = after.StreamManager(connector=connector, sink=sink, clock=clock, logger=logger, settings=settings)
         try:
-            manager.load(market.source, demo.plugin_path(kind).read_bytes())
+            await manager.load(market.source, demo.plugin_path(kind).read_bytes())
             manager.start(market)
             for _ in range(TICKS):
                 tick = await ticks.get()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 
+import attrs
+
 import compat
-from examples.adopting.owner import Clock, Connector, Market, Sink, Tick
+from examples.adopting.owner import LONGEST_WAIT, Clock, Connector, Market, Sink, Tick, Wait, patient
 
 __all__ = ["StreamManager"]
-
-_BACKOFF = compat.Backoff(first=0.5, highest=30.0)
 
 
 class StreamManager:
@@ -24,25 +25,27 @@ class StreamManager:
         sink: Sink,
         clock: Clock,
         logger: logging.Logger,
-        policy: compat.NetworkPolicy | None = None,
+        wait: Wait = patient,
+        settings: compat.AdapterSettings | None = None,
     ) -> None:
-        self._settings = compat.AdapterSettings(
+        self._settings = attrs.evolve(
+            settings or compat.AdapterSettings(),
             connector=compat.WebSocketConnector(opens=connector),
             clock=clock,
             logger=logger,  # it hears the plugins' log records and every stream's events: gaps, reconnects, ...
-            policy=policy or compat.NetworkPolicy(),
-            backoff=_BACKOFF,
         )
         self._sink = sink
         self._clock = clock
         self._logger = logger
+        self._wait = wait
+        self._opened = contextlib.AsyncExitStack()
         self._plugins: dict[str, compat.Plugin] = {}
         self._streams: dict[Market, asyncio.Task[None]] = {}
 
-    def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
+    async def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
         """Make a plugin known under a name. Raises ``compat.DetectionError`` if the module cannot run."""
-        opening = compat.open_plugin(wasm, name=source, config=credentials, settings=self._settings)
-        self._plugins[source] = opening.wait()
+        plugin = compat.open_plugin(wasm, name=source, config=credentials, settings=self._settings)
+        self._plugins[source] = await self._opened.enter_async_context(plugin)
 
     def start(self, market: Market) -> None:
         """Begin to give a market's ticks to the sink."""
@@ -59,7 +62,7 @@ class StreamManager:
     async def aclose(self) -> None:
         """End everything."""
         await asyncio.gather(*(self.stop(market) for market in list(self._streams)))
-        await asyncio.gather(*(plugin.aclose() for plugin in self._plugins.values()))
+        await self._opened.aclose()
 
     async def _run(self, market: Market) -> None:
         key = compat.StreamKey("ohlcv", market.source, market.symbol, {"timeframe": market.interval})
@@ -83,8 +86,8 @@ class StreamManager:
                 return
             else:
                 return
-            failures = 1 if heard - opened > _BACKOFF.highest * 1e9 else failures + 1
-            await asyncio.sleep(_BACKOFF.wait_after(failures))
+            failures = 1 if heard - opened > LONGEST_WAIT * 1e9 else failures + 1
+            await asyncio.sleep(self._wait(failures))
 
     def _deliver(self, market: Market, item: compat.StreamData) -> None:
         candle = item.candle()

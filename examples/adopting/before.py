@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -18,14 +17,12 @@ from typing import TYPE_CHECKING, Any
 import extism
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from examples.adopting.owner import Clock, Connector, Market, Sink, Tick
+from examples.adopting.owner import LONGEST_WAIT, Clock, Connector, Market, Sink, Tick, Wait, patient
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 __all__ = ["StreamManager"]
-
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds, the ceilings of the waits between two connections
 
 
 class _CallFailed(Exception):  # noqa: N818 - it says what happened
@@ -76,17 +73,20 @@ class _Guest:
 class StreamManager:
     """Runs legacy plugins and gives what they decode to a sink."""
 
-    def __init__(self, *, connector: Connector, sink: Sink, clock: Clock, logger: logging.Logger) -> None:
+    def __init__(
+        self, *, connector: Connector, sink: Sink, clock: Clock, logger: logging.Logger, wait: Wait = patient
+    ) -> None:
         self._connector = connector
         self._sink = sink
         self._clock = clock
         self._logger = logger
+        self._wait = wait
         self._guests: dict[str, _Guest] = {}
         self._credentials: dict[str, Mapping[str, str]] = {}
         self._streams: dict[Market, asyncio.Task[None]] = {}
         self._connection_ids = count(1)
 
-    def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
+    async def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
         """Make a plugin known under a name."""
         self._guests[source] = _Guest(source, wasm)
         if credentials:
@@ -128,8 +128,8 @@ class StreamManager:
                 self._logger.exception("%s: the stream has failed", market)
                 return
             lasted = self._clock() - started
-            failures = 1 if lasted > _LONGEST_WAIT * 1e9 else failures + 1
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 10))))  # noqa: S311
+            failures = 1 if lasted > LONGEST_WAIT * 1e9 else failures + 1
+            await asyncio.sleep(self._wait(failures))
 
     async def _follow(self, market: Market) -> None:
         """One connection, from the plugin's set-up to its end. Always raises."""

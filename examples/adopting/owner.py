@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,20 @@ from typing import NamedTuple, Protocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-__all__ = ["Clock", "CompanyConnector", "Connector", "Manager", "Market", "Sink", "Tick"]
+__all__ = [
+    "LONGEST_WAIT",
+    "Clock",
+    "CompanyConnector",
+    "Connector",
+    "Manager",
+    "Market",
+    "Sink",
+    "Tick",
+    "Wait",
+    "patient",
+]
+
+LONGEST_WAIT = 30.0  # seconds
 
 
 class Market(NamedTuple):
@@ -42,12 +56,18 @@ class Tick:
 Sink = Callable[[Tick], None]
 Clock = Callable[[], int]  # nanoseconds since 1970 UTC
 Connector = Callable[[str, Mapping[str, str], str | None], Awaitable[ClientConnection]]
+Wait = Callable[[int], float]  # how many failures in a row there were, from 1 on, to seconds until the next attempt
+
+
+def patient(failures: int) -> float:
+    """Wait at random: up to half a second after the first failure, up to twice as long after each other one."""
+    return random.uniform(0, min(LONGEST_WAIT, 0.5 * 2 ** min(failures - 1, 10)))  # noqa: S311 - jitter
 
 
 class Manager(Protocol):
     """What the rest of the company calls: the face that both managers have."""
 
-    def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
+    async def load(self, source: str, wasm: bytes, credentials: Mapping[str, str] | None = None) -> None:
         """Make a plugin known under a name."""
         ...
 

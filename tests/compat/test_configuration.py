@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from compat import ConfigFileError, read_config
+from tests.support.nobody import IS_ROOT, as_nobody
 
 TOML = """
 api_key = { env = "SIMEX_KEY" }
@@ -153,15 +151,13 @@ def test_a_file_that_is_not_there_is_the_systems_error() -> None:
         read_config("missing.toml")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
 def test_a_secret_that_may_not_be_read_is_told_with_the_command_that_allows_it() -> None:
-    nobody = "import os, sys, compat.configuration as c; os.setuid(65534); c.read_config(sys.argv[1])"
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         secret, path = write(Path(folder), "secret", "horse"), write(Path(folder), "c.toml", 'x = { file = "secret" }')
         secret.chmod(0)
-        finished = subprocess.run(
-            [sys.executable, "-c", nobody, path], capture_output=True, text=True, check=False, cwd=folder
-        )
-    assert "x comes from the file secret, which cannot be read: Permission denied" in finished.stderr
-    assert f"Allow it to yourself: chmod u+r '{secret}'" in finished.stderr
+        with as_nobody(), pytest.raises(ConfigFileError) as caught:
+            read_config(path)
+    assert caught.value.problem == "x comes from the file secret, which cannot be read: Permission denied"
+    assert caught.value.remedy == f"Allow it to yourself: chmod u+r '{secret}'"

@@ -3,52 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-
-import pytest
 
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES
+from tests.support.processes import end_of, lines_until, running
 from tests.support.waiting import until
 
 GOROUTINE = next(fixture for fixture in FIXTURES if fixture.id == "generic-goroutine")  # it logs what it meets
 
 SCRIPT = """
 import asyncio, logging, sys, compat
-plugin, ws, http, configured = sys.argv[1:]
-if configured == "yes":
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(name)s %(levelname)s")
+plugin, ws, http = sys.argv[1:]
 rewrite = {"wss://stream.simex.example": ws, "https://api.simex.example": http}
+settings = compat.AdapterSettings(
+    backoff=compat.Backoff(first=0.05, highest=0.2), bounds=compat.Bounds(dead_answers=2)
+)
 
-async def main():
+async def follow():
     async with compat.StreamManager() as manager:
-        await manager.register("simex", plugin, rewrite=rewrite, allow_private=True)
+        await manager.register("simex", plugin, rewrite=rewrite, allow_private=True, settings=settings)
         async with manager.subscribe("ohlcv:simex:BTC-USDT?timeframe=1m") as subscription:
             async for item in subscription:
                 if subscription.stream.stats.gaps:
                     break
 
-asyncio.run(main())
+asyncio.run(follow())
+print("now it is configured", flush=True)
+sys.stdin.readline()
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+asyncio.run(follow())
 """
 
 
-@pytest.mark.parametrize("configured", ["no", "yes"])
-async def test_the_library_prints_nothing_and_logs_by_plugin(configured: str) -> None:
+async def test_the_library_prints_nothing_and_logs_by_plugin() -> None:
     async with Exchange(rate=50) as exchange:
-        arguments = ("-c", SCRIPT, GOROUTINE.path, *exchange.rewrites.values(), configured)
-        script = await asyncio.create_subprocess_exec(
-            sys.executable, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        await exchange.wait_for_connections(1, timeout=20)
-        await until(lambda: exchange.journal.klines > 5, "candles are sent")
-        await exchange.drop_all()
-        async with asyncio.timeout(20):
-            out, err = await script.communicate()
-    assert (script.returncode, err) == (0, b"")
-    ours = [line for line in out.decode().splitlines() if line.startswith("compat")]
-    if configured == "no":
-        assert out == b""
-    else:
-        assert "compat.plugin.simex WARNING" in ours or "compat.plugin.simex ERROR" in ours  # the plugin's own words
-        assert "compat.plugin.simex INFO" in ours  # the stream's events
-        assert {line.split()[0] for line in ours} == {"compat.plugin.simex"}
+        arguments = ("-c", SCRIPT, GOROUTINE.path, *exchange.rewrites.values())
+        async with running(*arguments, stdin=asyncio.subprocess.PIPE) as script:
+            await lose_connection(exchange)
+            assert await lines_until(script.stdout, "") == ["now it is configured"]
+            await until(lambda: not exchange.connections, "it has left")
+            assert script.stdin is not None
+            script.stdin.write(b"\n")
+            await lose_connection(exchange)
+            end = await end_of(script)
+    assert (end.code, end.err) == (0, "")
+    ours = [line for line in end.out.decode().splitlines() if line.startswith("compat")]
+    assert {line.split()[0] for line in ours} == {"compat.plugin.simex"}
+    told = [line.removeprefix("compat.plugin.simex ") for line in ours]
+    assert any(line.startswith("WARNING receive failed: ") for line in told)  # the plugin's own words
+    gap = "INFO stream ohlcv:simex:BTC-USDT?timeframe=1m, item "
+    assert [line for line in told if line.startswith(gap) and ": gap: " in line]  # the stream's events
+
+
+async def lose_connection(exchange: Exchange) -> None:
+    """Cut the next connection once candles have been sent over it."""
+    known = exchange.journal.klines
+    await until(lambda: exchange.journal.klines > known + 3, "candles are sent")
+    await exchange.drop_all()

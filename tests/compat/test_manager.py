@@ -37,7 +37,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
 from tests.support.simex import QUICK, candle_of, candles
-from tests.support.waiting import until
+from tests.support.waiting import HANG, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -78,13 +78,43 @@ async def register(
     )
 
 
+def several(count: int) -> Exchange:
+    """An exchange that sends so many candles over each connection, at once, and is silent then."""
+    return Exchange(mode="replay", rate=math.inf, limit=count)
+
+
+def by_hand() -> Exchange:
+    """An exchange that sends one candle over each connection, and others when it is flooded."""
+    return Exchange(mode="replay", rate=1e-6)
+
+
+@attrs.define
+class Gate:
+    """A connector whose sockets are closed no sooner than they may be."""
+
+    opens: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
+        return GatedSocket(self, await WebSocketConnector().connect(url, headers=headers, subprotocol=subprotocol))
+
+
+class GatedSocket:
+    def __init__(self, gate: Gate, socket: Socket) -> None:
+        self.gate, self.socket = gate, socket
+        self.receive, self.send = socket.receive, socket.send
+
+    async def close(self) -> None:
+        await self.gate.opens.wait()
+        await self.socket.close()
+
+
 def key(source: str = "simex", symbol: str = "BTC-USDT") -> StreamKey:
     return StreamKey("ohlcv", source, symbol, {"timeframe": "1m"})
 
 
 async def take(subscription: Subscription, count: int) -> list[StreamData]:
     items: list[StreamData] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         while len(items) < count:
             items.append(await anext(subscription))
     return items
@@ -92,7 +122,7 @@ async def take(subscription: Subscription, count: int) -> list[StreamData]:
 
 async def rest(subscription: Subscription) -> list[StreamData]:
     """Everything until the subscription ends normally."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         return [item async for item in subscription]
 
 
@@ -100,7 +130,7 @@ async def end_of(subscription: Subscription) -> tuple[list[StreamData], CompatEr
     """Everything until the subscription fails, and how it does."""
     items: list[StreamData] = []
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             async for item in subscription:
                 items.append(item)  # noqa: PERF401 - what came before the failure is wanted
     except CompatError as error:
@@ -109,7 +139,7 @@ async def end_of(subscription: Subscription) -> tuple[list[StreamData], CompatEr
 
 
 async def test_keys_are_routed_by_source_to_plugins_of_both_kinds_at_once(manager: StreamManager) -> None:
-    async with Exchange(seed=3, mode="replay", rate=math.inf, limit=50) as exchange:
+    async with several(50) as exchange:
         for source, fixture in {"old": LEGACY, "new": GENERIC}.items():
             plugin = await register(manager, exchange, fixture, source)
             assert (plugin.name, plugin.report.kind) == (source, fixture.kind)
@@ -132,7 +162,7 @@ async def test_keys_are_routed_by_source_to_plugins_of_both_kinds_at_once(manage
 async def test_two_subscribers_share_one_stream_and_one_connection(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=20) as exchange:
+    async with several(20) as exchange:
         await register(manager, exchange, fixture)
         async with manager.subscribe(key()) as one, manager.subscribe(str(key())) as two:
             assert one.stream is two.stream
@@ -143,19 +173,21 @@ async def test_two_subscribers_share_one_stream_and_one_connection(
 
 
 async def test_one_who_subscribes_later_gets_what_comes_from_then_on(manager: StreamManager) -> None:
-    async with Exchange(rate=200) as exchange:
+    async with by_hand() as exchange:
         await register(manager, exchange, GENERIC)
         async with manager.subscribe(key()) as early:
-            await take(early, 5)
+            await take(early, 1)
+            exchange.flood(4)
+            await take(early, 4)
             async with manager.subscribe(key()) as late:
-                (item,) = await take(late, 1)
-                assert item.sequence >= 5
-                assert item in await take(early, item.sequence)
+                exchange.flood(1)
+                assert await take(late, 1) == await take(early, 1)
+                assert (early.stats.delivered, late.stats.delivered) == (6, 1)
         assert len(exchange.journal.connections) == 1
 
 
 async def test_the_order_of_parameters_makes_no_other_stream_but_a_connection_id_does(manager: StreamManager) -> None:
-    async with Exchange(rate=200) as exchange:
+    async with several(1) as exchange:
         await register(manager, exchange, LEGACY)
         async with (
             manager.subscribe("ohlcv:simex:BTC-USDT?timeframe=1m&note=x") as one,
@@ -170,7 +202,7 @@ async def test_the_order_of_parameters_makes_no_other_stream_but_a_connection_id
 
 @BOTH_KINDS
 async def test_the_last_one_to_leave_closes_the_connection(manager: StreamManager, fixture: PluginFixture) -> None:
-    async with Exchange(rate=200) as exchange:
+    async with several(10) as exchange:
         await register(manager, exchange, fixture)
         async with manager.subscribe(key()) as last:
             async with manager.subscribe(key()) as first:
@@ -178,11 +210,11 @@ async def test_the_last_one_to_leave_closes_the_connection(manager: StreamManage
             await take(last, 10)
             assert exchange.connections == 1
         assert last.stream.state is StreamState.STOPPED
-        await exchange.wait_for_disconnect(timeout=2)
+        await exchange.wait_for_disconnect(HANG)
 
 
 async def test_a_stream_that_was_closed_is_opened_anew_for_the_next_subscriber(manager: StreamManager) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=3) as exchange:
+    async with several(3) as exchange:
         await register(manager, exchange, LEGACY)
         for _ in range(2):
             async with manager.subscribe(key()) as subscription:
@@ -194,7 +226,7 @@ async def test_a_stream_that_was_closed_is_opened_anew_for_the_next_subscriber(m
 async def test_one_who_is_too_slow_is_ended_after_what_fitted_and_nobody_else_is_disturbed(
     manager: StreamManager,
 ) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=50) as exchange:
+    async with several(50) as exchange:
         await register(manager, exchange, GENERIC)
         async with manager.subscribe(key(), buffer=5) as slow, manager.subscribe(key()) as quick:
             assert [item.sequence for item in await take(quick, 50)] == list(range(50))
@@ -211,7 +243,7 @@ async def test_one_who_is_too_slow_is_ended_after_what_fitted_and_nobody_else_is
 async def test_one_who_drops_what_it_is_too_slow_for_gets_the_latest_and_is_told_what_is_missing(
     manager: StreamManager, fixture: PluginFixture, overflow: str
 ) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=50) as exchange:
+    async with several(50) as exchange:
         await register(manager, exchange, fixture)
         async with manager.subscribe(key(), buffer=5, overflow=overflow) as slow, manager.subscribe(key()) as quick:
             assert [item.sequence for item in await take(quick, 50)] == list(range(50))
@@ -219,7 +251,7 @@ async def test_one_who_drops_what_it_is_too_slow_for_gets_the_latest_and_is_told
             items = await take(slow, len(waiting))
             assert [candle_of(item) for item in items] == candles(exchange, waiting)
             assert [item.sequence for item in items] == waiting
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG):
                 gap = await anext(event async for event in slow.events() if event.kind is EventKind.GAP)
             assert (gap.sequence, gap.lost) == (waiting[0], waiting[0])
             stream = manager.status().plugins[0].streams[0]
@@ -241,7 +273,7 @@ async def test_one_who_blocks_makes_the_others_and_the_exchange_wait_and_nobody_
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
     count = 200
-    async with Exchange(mode="replay", rate=math.inf, limit=count) as exchange:
+    async with several(count) as exchange:
         await register(manager, exchange, fixture, buffer=16)
         async with (
             manager.subscribe(key(), buffer=5, overflow="block") as slow,
@@ -260,8 +292,10 @@ async def test_one_who_blocks_makes_the_others_and_the_exchange_wait_and_nobody_
 
 @BOTH_KINDS
 @pytest.mark.parametrize("end", ["leave", "unregister", "close"])
-async def test_one_who_blocks_lets_go_at_once(manager: StreamManager, fixture: PluginFixture, end: str) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=200) as exchange:
+async def test_one_who_blocks_lets_go_without_taking_what_waits(
+    manager: StreamManager, fixture: PluginFixture, end: str
+) -> None:
+    async with several(200) as exchange:
         await register(manager, exchange, fixture)
         async with (
             manager.subscribe(key(), buffer=1, overflow="block") as one,
@@ -270,7 +304,8 @@ async def test_one_who_blocks_lets_go_at_once(manager: StreamManager, fixture: P
         ):
             await take(quick, 2)
             await until(lambda: two.stats.buffered == 2, "both are full")
-            async with asyncio.timeout(3):
+            await until(lambda: quick.stream.stats.received == 200, "nothing is left to be read")
+            async with asyncio.timeout(HANG):
                 if end == "leave":
                     await one.unsubscribe()
                     assert [item.sequence for item in await take(two, 2)] == [0, 1]
@@ -281,32 +316,29 @@ async def test_one_who_blocks_lets_go_at_once(manager: StreamManager, fixture: P
                 assert [item.sequence for item in await rest(one)] == [0]
                 await rest(two)
                 await rest(quick)
-        await exchange.wait_for_disconnect(timeout=2)
+        await exchange.wait_for_disconnect(HANG)
 
 
 @BOTH_KINDS
 async def test_when_the_only_subscriber_is_too_slow_the_stream_ends_and_the_next_one_gets_another(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
-    async with Exchange(rate=200) as exchange:
-        await register(manager, exchange, fixture)
+    gate = Gate()
+    async with several(3) as exchange:
+        await register(manager, exchange, fixture, connector=gate)
         async with manager.subscribe(key(), buffer=1) as slow:
-            (first,), error = await end_of_when_full(slow)
+            await until(lambda: slow.stream.stats.delivered == 2, "it has overflowed")
+            (first,), error = await end_of(slow)
             assert first.sequence == 0
             assert isinstance(error, SubscriberTooSlowError)
-            # The first stream is still being closed.
             async with manager.subscribe(key()) as following:
                 assert following.stream is not slow.stream
                 assert [item.sequence for item in await take(following, 3)] == [0, 1, 2]
+                assert exchange.connections == 2  # the first stream is still being closed
+                gate.opens.set()
+                await until(lambda: exchange.connections == 1, "the first stream is closed")
+                assert following.stream.state is StreamState.STREAMING
         await until(lambda: slow.stream.state is StreamState.STOPPED, "the first stream ends")
-
-
-async def end_of_when_full(slow: Subscription) -> tuple[list[StreamData], CompatError]:
-    """Take nothing until the subscription has overflowed; return without giving its stream the time to close."""
-    async with asyncio.timeout(10):
-        while slow.stream.stats.delivered < 2:  # noqa: ASYNC110 - the very moment is wanted
-            await asyncio.sleep(0)
-    return await end_of(slow)
 
 
 @BOTH_KINDS
@@ -327,7 +359,7 @@ async def test_a_rejected_stream_fails_at_every_subscription(manager: StreamMana
 async def test_a_stream_that_breaks_fails_at_every_subscription_after_its_items(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=5) as exchange:
+    async with several(5) as exchange:
         await register(manager, exchange, fixture, backoff=Backoff(patience=0))
         async with manager.subscribe(key()) as one, manager.subscribe(key()) as two:
             await until(lambda: one.stream.stats.delivered == 5, "all candles arrive")
@@ -340,7 +372,7 @@ async def test_a_stream_that_breaks_fails_at_every_subscription_after_its_items(
 
 
 async def test_a_stream_that_the_plugin_ends_ends_every_subscription(manager: StreamManager) -> None:
-    async with Exchange(mode="replay", rate=math.inf, limit=3) as exchange:
+    async with several(3) as exchange:
         await register(manager, exchange, COMMAND)
         async with manager.subscribe(key()) as one, manager.subscribe(key()) as two:
             await until(lambda: one.stream.stats.delivered == 3, "all candles arrive")
@@ -371,7 +403,7 @@ async def test_a_configuration_reaches_the_plugin(manager: StreamManager) -> Non
 async def test_unregistering_ends_the_streams_of_that_source_only(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
-    async with Exchange(rate=200) as exchange:
+    async with by_hand() as exchange:
         await register(manager, exchange, fixture, "going")
         await register(manager, exchange, LEGACY, "staying")
         async with manager.subscribe(key("going")) as going, manager.subscribe(key("staying")) as staying:
@@ -379,57 +411,37 @@ async def test_unregistering_ends_the_streams_of_that_source_only(
             await manager.unregister("going")
             await rest(going)
             assert going.stream.state is StreamState.STOPPED
-            seen = staying.stream.stats.received
-            await until(lambda: staying.stream.stats.received > seen, "the other stream goes on")
-            assert exchange.connections == 1
+            await until(lambda: exchange.connections == 1, "its connection is closed")
+            exchange.flood(3)
+            assert [item.sequence for item in await take(staying, 3)] == [1, 2, 3]
         assert manager.sources == ("staying",)
         with pytest.raises(UnknownSourceError):
             manager.subscribe(key("going"))
-
-
-class Reluctant:
-    """Opens real sockets that do not close before they may."""
-
-    def __init__(self) -> None:
-        self.may_close = asyncio.Event()
-        self.closing = 0
-
-    async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
-        socket = await WebSocketConnector().connect(url, headers=headers, subprotocol=subprotocol)
-        close = socket.close
-
-        async def close_in_time() -> None:
-            self.closing += 1
-            await self.may_close.wait()
-            await close()
-
-        socket.close = close_in_time  # type: ignore[method-assign]
-        return socket
 
 
 @BOTH_KINDS
 async def test_a_source_that_is_registered_anew_while_it_closes_serves_the_next_subscriber(
     manager: StreamManager, fixture: PluginFixture
 ) -> None:
-    connector = Reluctant()
-    async with Exchange(rate=200) as exchange:
-        await register(manager, exchange, fixture, connector=connector)
+    gate = Gate()
+    async with several(4) as exchange:
+        await register(manager, exchange, fixture, connector=gate)
         async with manager.subscribe(key()) as before:
             await take(before, 1)
             unregistering = asyncio.create_task(manager.unregister("simex"))
-            await until(lambda: connector.closing, "its socket is being closed")
+            await until(lambda: not manager.sources, "its name is free")
             await register(manager, exchange, fixture)
             async with manager.subscribe(key()) as after:
                 assert (await take(after, 1))[0].sequence == 0
                 assert not unregistering.done()
-                connector.may_close.set()
+                gate.opens.set()
                 await unregistering
                 await take(after, 3)
             await rest(before)
 
 
 async def test_closing_the_manager_ends_subscriptions_and_connections() -> None:
-    async with Exchange(rate=200) as exchange:
+    async with several(1) as exchange:
         manager = StreamManager()
         await register(manager, exchange, LEGACY, "old")
         await register(manager, exchange, GENERIC, "new")
@@ -440,7 +452,7 @@ async def test_closing_the_manager_ends_subscriptions_and_connections() -> None:
             await waiting
             assert manager.sources == ()
             assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("pump of")]
-            await exchange.wait_for_disconnect(timeout=2)
+            await exchange.wait_for_disconnect(HANG)
             await manager.aclose()
 
 
@@ -529,7 +541,7 @@ async def test_a_module_that_cannot_run_is_refused_and_its_name_stays_free(manag
 
 
 async def test_settings_that_are_given_apply_to_the_streams(manager: StreamManager) -> None:
-    async with Exchange(rate=200) as exchange:
+    async with several(2) as exchange:
         settings = attrs.evolve(AdapterSettings(), clock=lambda: 42)
         await manager.register(
             "simex", LEGACY.path, rewrite=exchange.rewrites, allow_private=True, settings=settings, kind="legacy"

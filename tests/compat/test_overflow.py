@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from adapters.stream import AdapterStream
 from compat import EventKind, Overflow, StreamData, StreamEvent, StreamKey, StreamManager, StreamUsageError
 from compat.subscription import Subscription
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -80,13 +81,13 @@ async def offer(stream: AdapterStream, key: StreamKey = KEYS[0], data_type: str 
 
 
 async def rest(subscription: Subscription) -> list[int]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         return [item.sequence async for item in subscription]
 
 
 async def told(subscription: Subscription) -> list[StreamEvent]:
     """All events of a subscription that has ended."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         return [event async for event in subscription.events()]
 
 
@@ -215,7 +216,7 @@ async def test_blocking_subscribers_get_everything_whatever_their_pace_and_those
         following = [
             asyncio.create_task(follow(member, stay)) for member, stay in zip([first, *others], stays, strict=True)
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             for _ in range(count):
                 await offer(stream)
             results = await asyncio.gather(*following)
@@ -250,7 +251,7 @@ async def test_a_full_blocking_subscription_takes_an_item_in_its_turn_and_none_o
         await settle()
         assert not waiting.done()
         assert (await anext(subscription)).sequence == 0
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(HANG):
             assert await waiting
         assert not subscription.put(items[2])
         assert (await anext(subscription)).sequence == 1
@@ -260,7 +261,7 @@ async def test_a_full_blocking_subscription_takes_an_item_in_its_turn_and_none_o
         await settle()
         assert not waiting.done()
         await subscription.unsubscribe()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(HANG):
             assert not await waiting
 
 
@@ -272,9 +273,9 @@ async def test_one_who_takes_items_on_a_thread_makes_room_and_hears_of_gaps() ->
         for _ in range(200):
             await offer(stream)
             item = await anext(stream)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG):
                 assert subscription.put(item) or await subscription.put_in_turn(item)
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, HANG)
         assert got == list(range(200))
     async with subscribed("drop-oldest", 3) as (stream, subscription):
         thread = threading.Thread(target=lambda: got.extend(received(subscription, 3)))
@@ -283,16 +284,16 @@ async def test_one_who_takes_items_on_a_thread_makes_room_and_hears_of_gaps() ->
             await offer(stream)
             subscription.put(await anext(stream))
         thread.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             gap = await first_gap(subscription)
         assert (gap.sequence, gap.lost) == (7, 7)
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, HANG)
         assert got == [7, 8, 9]
 
 
 def received(subscription: Subscription, count: int) -> Iterable[int]:
     for _ in range(count):
-        item = subscription.receive(5)
+        item = subscription.receive(HANG)
         assert item is not None
         yield item.sequence
 

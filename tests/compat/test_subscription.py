@@ -18,6 +18,7 @@ from compat import (
 )
 from compat.plugin import open_plugin
 from tests.support.plugins import FIXTURES
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +58,7 @@ def item(n: int) -> StreamData:
 
 
 async def rest(subscription: Subscription) -> list[int]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         return [item.sequence async for item in subscription]
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import math
+import os
 import random
 import re
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,15 +18,15 @@ import extism
 import pytest
 import trustme
 
-from compat import Backoff, DetectionError, NetworkPolicy, PluginKind
+from compat import AdapterSettings, Backoff, Bounds, DetectionError, NetworkPolicy, PluginKind
 from compat.demo.exchange import Exchange
 from examples.adopting import after, before
-from examples.adopting.owner import CompanyConnector, Manager, Market, Tick
+from examples.adopting.owner import LONGEST_WAIT, CompanyConnector, Manager, Market, Tick, patient
 from tests.support.guests import Answer
 from tests.support.legacy import legacy, on
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
-from tests.support.simex import Candle, candles
-from tests.support.waiting import guest_threads, until
+from tests.support.simex import QUICK, Candle, candles
+from tests.support.waiting import HANG, guest_threads, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -35,6 +34,7 @@ FOLDER = Path(before.__file__).parent
 PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
 GENERIC = PLUGINS["generic-blocking"]
 BITCOIN, NOWHERE = Market("simex", "BTC-USDT", "1m"), Market("simex", "NOPE-USDT", "1m")
+HOUR = 3_600.0
 HOST = "wss://stream.simex.example"
 
 
@@ -49,6 +49,8 @@ class Company:
     threads: set[str] = attrs.field(factory=set)
     sink_is_broken: bool = False
     times: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+    failures: list[int] = attrs.field(factory=list)
+    settings: AdapterSettings = attrs.field(factory=lambda: AdapterSettings(backoff=QUICK))
 
     def sink(self, tick: Tick) -> None:
         if self.sink_is_broken:
@@ -60,6 +62,11 @@ class Company:
         """So small that no other clock shows such a time."""
         return next(self.times)
 
+    def wait(self, failures: int) -> float:
+        """Not at all; but remember after how many failures in a row that was asked."""
+        self.failures.append(failures)
+        return 0.0
+
     def said(self, level: int = logging.WARNING) -> list[str]:
         return [record.getMessage() for record in self.records if record.levelno >= level]
 
@@ -68,11 +75,18 @@ class Company:
         return [record for record in self.caplog.records if record.name == self.logger.name]
 
     def before(self) -> Manager:
-        return before.StreamManager(connector=self.connector, sink=self.sink, clock=self.clock, logger=self.logger)
+        return before.StreamManager(
+            connector=self.connector, sink=self.sink, clock=self.clock, logger=self.logger, wait=self.wait
+        )
 
     def after(self, policy: NetworkPolicy | None = None) -> Manager:
         return after.StreamManager(
-            connector=self.connector, sink=self.sink, clock=self.clock, logger=self.logger, policy=policy
+            connector=self.connector,
+            sink=self.sink,
+            clock=self.clock,
+            logger=self.logger,
+            wait=self.wait,
+            settings=attrs.evolve(self.settings, policy=policy or NetworkPolicy()),
         )
 
     def after_on_loopback(self) -> Manager:
@@ -119,11 +133,11 @@ def sent(exchange: Exchange, connection: int) -> list[Candle]:
 
 
 async def test_the_same_scenario_over_both_managers(case: Case, company: Company) -> None:
-    async with Exchange(seed=5, rate=100, ping_interval=0.2, pong_deadline=1.0) as exchange:
+    async with Exchange(seed=5, rate=100, ping_interval=0.05, pong_deadline=HANG) as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
         tasks = asyncio.all_tasks()
         manager = case.manager(company)
-        manager.load("simex", case.plugin.path.read_bytes(), {case.plugin.credential: "correct-horse"})
+        await manager.load("simex", case.plugin.path.read_bytes(), {case.plugin.credential: "correct-horse"})
 
         # A market streams.
         manager.start(BITCOIN)
@@ -131,10 +145,13 @@ async def test_the_same_scenario_over_both_managers(case: Case, company: Company
         assert [candle_of(tick) for tick in company.ticks] == sent(exchange, 0)[: len(company.ticks)]
         assert {tick.market for tick in company.ticks} == {BITCOIN}
 
+        # Pings are answered.
+        await until(lambda: any("pong" in text for text in exchange.journal.connections[0].received), "a pong")
+
         # A connection that is lost is opened anew, and what was sent over it is all there.
         await exchange.drop_all()
         dropped = len(company.ticks)
-        await until(lambda: len(exchange.journal.connections) == 2, "the second connection", within=10)
+        await until(lambda: len(exchange.journal.connections) == 2, "the second connection")
         await until(lambda: company.ticks[-1].opened > sent(exchange, 0)[-1].t, "ticks come again")
         got = [candle_of(tick) for tick in company.ticks]
         first, second = sent(exchange, 0), sent(exchange, 1)
@@ -171,7 +188,7 @@ async def test_the_same_scenario_over_both_managers(case: Case, company: Company
 
         # Stopping, once or twice, leaves nothing behind.
         await manager.stop(BITCOIN)
-        await exchange.wait_for_disconnect(2)
+        await exchange.wait_for_disconnect(HANG)
         stopped = len(company.ticks)
         await manager.stop(BITCOIN)
         await manager.aclose()
@@ -186,7 +203,7 @@ async def test_a_market_can_be_started_again_and_closing_ends_what_runs(case: Ca
     async with Exchange(rate=100) as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
         manager = case.manager(company)
-        manager.load("simex", case.plugin.path.read_bytes())
+        await manager.load("simex", case.plugin.path.read_bytes())
         for turn in range(1, 3):
             manager.start(BITCOIN)
             manager.start(BITCOIN)  # it runs already
@@ -208,7 +225,7 @@ async def test_the_company_trust_is_used(case: Case, company: Company) -> None:
     async with Exchange(rate=100, ssl=server) as exchange:
         company.connector.routes, company.connector.ssl = {HOST: exchange.ws_url}, client
         manager = case.manager(company)
-        manager.load("simex", case.plugin.path.read_bytes())
+        await manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
         await until(lambda: len(company.ticks) >= 5, "ticks come")
         await manager.aclose()
@@ -218,14 +235,14 @@ async def test_the_company_trust_is_used(case: Case, company: Company) -> None:
 async def test_before_cannot_even_load_a_generic_plugin(company: Company) -> None:
     manager = company.before()
     with pytest.raises(extism.Error, match="unknown import: `env::ws_connect` has not been defined"):
-        manager.load("simex", GENERIC.path.read_bytes())
+        await manager.load("simex", GENERIC.path.read_bytes())
     await manager.aclose()
 
 
 async def test_before_loses_the_reason_that_after_tells(company: Company) -> None:
     refusing = legacy(prepare=Answer({"success": False, "error": "the account is closed"}, code=1))
     for manager, told in ((company.before(), "Error code: 1"), (company.after(), "the account is closed")):
-        manager.load("simex", refusing)
+        await manager.load("simex", refusing)
         manager.start(BITCOIN)
         await until(lambda: bool(company.said(logging.ERROR)), "it fails")
         (message,) = company.said(logging.ERROR)
@@ -236,18 +253,26 @@ async def test_before_loses_the_reason_that_after_tells(company: Company) -> Non
 
 
 async def test_a_plugin_that_hangs_does_not_keep_the_manager_from_stopping(company: Company) -> None:
+    company.settings = AdapterSettings(bounds=Bounds(message_timeout=HOUR))
     async with Exchange() as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
         manager = company.after_on_loopback()
-        manager.load("simex", legacy("callback", on("hang", then="loop")))
+        await manager.load("simex", legacy("callback", on("hang", then="loop")))
         manager.start(BITCOIN)
-        await exchange.wait_for_connections(1, 5)
+        await exchange.wait_for_connections(1, HANG)
         await exchange.broadcast("hang")
-        await asyncio.sleep(0.2)
-        begun = time.monotonic()
-        await manager.stop(BITCOIN)
-        await manager.aclose()
-        assert time.monotonic() - begun < 2.5
+        before = guests_worked()
+        await until(lambda: guests_worked() > before + 0.1, "it hangs")
+        async with asyncio.timeout(HANG):  # otherwise it would take an hour
+            await manager.stop(BITCOIN)
+            await manager.aclose()
+
+
+def guests_worked() -> float:
+    """The seconds of processor time that guests have used."""
+    threads = [thread.native_id for thread in threading.enumerate() if thread.name in guest_threads()]
+    stats = [Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(") ")[2].split() for thread in threads]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
 async def test_an_outage_at_the_start_is_waited_for(case: Case, company: Company) -> None:
@@ -255,68 +280,60 @@ async def test_an_outage_at_the_start_is_waited_for(case: Case, company: Company
         company.connector.routes = {HOST: exchange.ws_url}
         exchange.reject(2, 500)  # at 503 a stream would wait by itself
         manager = case.manager(company)
-        manager.load("simex", case.plugin.path.read_bytes())
+        await manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
-        await until(lambda: bool(company.ticks), "a tick comes", within=10)
+        await until(lambda: bool(company.ticks), "a tick comes")
         assert [request.status for request in exchange.journal.requests] == [500, 500]
         assert len(company.said()) == 2
+        assert company.failures == [1, 2]
         await manager.aclose()
 
 
-class Waits:
-    """A back-off that waits for nothing, and remembers after how many failures in a row it was asked."""
-
-    highest = 30.0
-
-    def __init__(self) -> None:
-        self.asked: list[int] = []
-
-    def wait_after(self, failures: int) -> float:
-        self.asked.append(failures)
-        return 0.0
-
-    def uniform(self, _: float, ceiling: float) -> float:
-        """The same, for a manager that knows the ceiling only: half a second, doubled at each failure."""
-        return self.wait_after(round(math.log2(ceiling)) + 2)
+@pytest.mark.parametrize(("failures", "ceiling"), [(1, 0.5), (2, 1.0), (6, 16.0), (7, 30.0), (1_000, 30.0)])
+def test_the_owner_waits_up_to_twice_as_long_after_each_failure(
+    monkeypatch: pytest.MonkeyPatch, failures: int, ceiling: float
+) -> None:
+    between: list[tuple[float, float]] = []
+    monkeypatch.setattr(random, "uniform", lambda low, high: between.append((low, high)))
+    patient(failures)
+    assert between == [(0, ceiling)]
 
 
 async def test_failures_in_a_row_are_counted_anew_after_a_connection_that_was_good_for_long(
-    case: Case, company: Company, monkeypatch: pytest.MonkeyPatch
+    case: Case, company: Company
 ) -> None:
-    waits = Waits()
-    monkeypatch.setattr(after, "_BACKOFF", Backoff(first=0.001, highest=0.01, patience=0.1))
+    # A stream tries by itself before the manager does.
+    company.settings = AdapterSettings(backoff=Backoff(first=0.001, highest=0.01, patience=0.1))
     async with Exchange(rate=100) as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
         exchange.reject(3, 500)
         manager = case.manager(company)
-        # The stream's own waits are not the manager's.
-        monkeypatch.setattr(*((after, "_BACKOFF", waits) if case.is_new else (random, "uniform", waits.uniform)))
-        manager.load("simex", case.plugin.path.read_bytes())
+        await manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
-        await until(lambda: bool(company.ticks), "a tick comes", within=10)
-        assert waits.asked == [1, 2, 3]
+        await until(lambda: bool(company.ticks), "a tick comes")
+        assert company.failures == [1, 2, 3]
 
-        company.times = itertools.count(int(waits.highest * 1e9) + 1_000_000)
+        company.times = itertools.count(int(LONGEST_WAIT * 1e9) + 1_000_000)
         ticks = len(company.ticks)
         await until(lambda: len(company.ticks) > ticks + 1, "a tick comes after more than half a minute")
         exchange.reject(1_000, 500)
         await exchange.drop_all()
-        await until(lambda: len(waits.asked) >= 5, "it has failed again, and again", within=20)
-        assert waits.asked[3:5] == [1, 2]
+        await until(lambda: len(company.failures) >= 5, "it has failed again, and again")
+        assert company.failures[3:5] == [1, 2]
         await manager.aclose()
 
 
 async def test_a_module_that_cannot_run_is_refused_when_it_is_loaded(company: Company) -> None:
     manager = company.after()
     with pytest.raises(DetectionError, match="go-command-module"):
-        manager.load("simex", MISBUILT.read_bytes())
+        await manager.load("simex", MISBUILT.read_bytes())
     await manager.aclose()
 
 
 async def test_an_address_that_is_not_declared_is_denied_unless_it_is_allowed(company: Company) -> None:
     undeclared = legacy(meta=Answer({"name": "says nothing"}))
     manager = company.after()
-    manager.load("simex", undeclared)
+    await manager.load("simex", undeclared)
     manager.start(BITCOIN)
     await until(lambda: bool(company.said()), "it fails")
     assert "Declare it in the plugin's metadata, or allow it explicitly" in company.said(logging.ERROR)[0]
@@ -327,9 +344,9 @@ async def test_an_address_that_is_not_declared_is_denied_unless_it_is_allowed(co
     async with Exchange() as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
         manager = company.after(NetworkPolicy(also=f"{HOST}/*", allow_private=True))
-        manager.load("simex", undeclared)
+        await manager.load("simex", undeclared)
         manager.start(BITCOIN)
-        await exchange.wait_for_connections(1, 5)
+        await exchange.wait_for_connections(1, HANG)
         await manager.aclose()
 
 
@@ -337,7 +354,7 @@ async def test_an_address_that_is_not_declared_is_denied_unless_it_is_allowed(co
 async def test_a_private_address_is_denied_unless_it_is_allowed(case: Case, company: Company) -> None:
     async with Exchange() as exchange:
         manager = company.after(NetworkPolicy(rewrites=tuple(exchange.rewrites.items())))
-        manager.load("simex", case.plugin.path.read_bytes())
+        await manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
         await until(lambda: bool(company.said()), "it fails")
         assert "--allow-private, or allow_private=True" in company.said(logging.ERROR)[0]
@@ -350,11 +367,12 @@ async def test_a_sink_that_fails_ends_its_stream_and_is_told(case: Case, company
     async with Exchange(rate=100) as exchange:
         company.connector.routes = {HOST: exchange.ws_url}
         manager = case.manager(company)
-        manager.load("simex", case.plugin.path.read_bytes())
+        await manager.load("simex", case.plugin.path.read_bytes())
         manager.start(BITCOIN)
         await until(lambda: bool(company.said(logging.ERROR)), "it is told")
-        assert company.records[-1].exc_info is not None
-        assert company.records[-1].exc_info[0] is ZeroDivisionError
+        (failure,) = (record for record in company.records if record.levelno == logging.ERROR)
+        assert failure.exc_info is not None
+        assert failure.exc_info[0] is ZeroDivisionError
         await until(lambda: exchange.connections == 0, "the socket is closed")
         await manager.aclose()
 

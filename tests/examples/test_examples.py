@@ -1,21 +1,25 @@
-"""Every example as a process of its own, as a reader would run it."""
+"""Every example as a process of its own, as a reader would run it; what needs no process, in this one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import runpy
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pykka
 import pytest
 
 from compat.demo.exchange import Exchange
-from examples import actor_pykka, actor_sink
+from examples import actor_pykka, actor_sink, script, task_group
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
+from tests.support.processes import Finished, end_of, running
+from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.ours
 
@@ -24,27 +28,15 @@ FOLDER = ROOT / "examples"
 KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
 CANDLE = re.compile(r"2025-01-\d\d \d\d:\d\d  [\d.]+ to [\d.]+, closed at [\d.]+")
 
-Finished = tuple[int | None, str, str]
+
+def begun(*arguments: str, **options: Any) -> Any:
+    """An example in a process; warnings are errors there, too."""
+    return running("-W", "error", *arguments, cwd=ROOT, **options)
 
 
-async def begin(*arguments: str) -> Process:
-    """An example in a process; warnings are errors there too."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", *arguments, cwd=ROOT, stdout=PIPE, stderr=PIPE
-    )
-
-
-async def run(*arguments: str, within: float = 10.0) -> Finished:
-    """Its exit code, output and errors."""
-    process = await begin(*arguments)
-    try:
-        async with asyncio.timeout(within):
-            output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, output.decode(), errors.decode()
+async def run(*arguments: str) -> Finished:
+    async with begun(*arguments) as process:
+        return await end_of(process)
 
 
 def commands() -> list[str]:
@@ -56,10 +48,16 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished() -> dict[str, Finished]:
-    """What became of every command of the README, all of them run at once."""
+    """What became of every command of the README, a few of them run at once."""
 
     async def run_all() -> dict[str, Finished]:
-        found = await asyncio.gather(*(run(*command.split(), within=30) for command in commands()))
+        few = asyncio.Semaphore(3)
+
+        async def run_in_turn(command: str) -> Finished:
+            async with few:
+                return await run(*command.split())
+
+        found = await asyncio.gather(*(run_in_turn(command) for command in commands()))
         return dict(zip(commands(), found, strict=True))
 
     return asyncio.run(run_all())
@@ -67,54 +65,74 @@ def finished() -> dict[str, Finished]:
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_of_the_readme_runs_as_written(command: str, finished: dict[str, Finished]) -> None:
-    code, output, errors = finished[command]
+    end = finished[command]
     refused = " before generic" in command or "NOPE" in command
-    assert (code, bool(errors)) == ((1, True) if refused else (0, False)), errors
-    assert "Traceback" not in errors
-    assert refused or output
+    assert (end.code, bool(end.err)) == ((1, True) if refused else (0, False)), end.err
+    assert "Traceback" not in end.err
+    assert refused or end.out
 
 
 def test_the_readme_names_every_example() -> None:
     text = (FOLDER / "README.md").read_text()
-    assert all(path.name in text for path in FOLDER.glob("*.py"))
+    assert {path.name for path in FOLDER.glob("*.py") if f"]({path.name})" not in text} == set()
 
 
 def test_the_script_prints_ten_candles_of_the_simulator(finished: dict[str, Finished]) -> None:
-    lines = finished["examples/script.py"][1].splitlines()
+    lines = finished["examples/script.py"].out.decode().splitlines()
     assert len(lines) == 10
     assert all(CANDLE.fullmatch(line) for line in lines)
 
 
+Script = Callable[..., tuple[int | str | None, str, str]]
+
+
+@pytest.fixture
+def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Runs the script in this process; returns its exit code, and what it wrote."""
+
+    def run_here(*arguments: object) -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["script.py", *map(str, arguments)])
+        try:
+            code: int | str | None = script.main()
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run_here
+
+
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.id)
-async def test_the_script_runs_every_plugin(fixture: PluginFixture) -> None:
+async def test_the_script_runs_every_plugin(run_script: Script, fixture: PluginFixture) -> None:
     async with Exchange(rate=100) as exchange:
         options = [f"--rewrite={prefix}={target}" for prefix, target in exchange.rewrites.items()]
-        code, output, errors = await run(
-            "examples/script.py", str(fixture.path), KEY, "--allow-private", "--count=3", *options
+        code, output, errors = await asyncio.to_thread(
+            run_script, fixture.path, KEY, "--allow-private", "--count=3", *options
         )
     assert (code, errors) == (0, "")
-    assert len(output.splitlines()) == 3
+    lines = output.splitlines()
+    assert len(lines) == 3
+    assert all(CANDLE.fullmatch(line) for line in lines)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["no-such-file.wasm", KEY], "No such file"),
-        ([str(MISBUILT), KEY], "go-command-module"),
-        ([str(FIXTURES[0].path), "no key"], "is not a stream key"),
-        ([str(FIXTURES[0].path), KEY, "--rewrite=wss://stream.simex.example=ws://127.0.0.1:9"], "allow_private=True"),
+        ([MISBUILT, KEY], "go-command-module"),
+        ([FIXTURES[0].path, "no key"], "is not a stream key"),
+        ([FIXTURES[0].path, KEY, "--rewrite=wss://stream.simex.example=ws://127.0.0.1:9"], "allow_private=True"),
     ],
     ids=["no file", "no plugin", "no key", "private"],
 )
-async def test_the_script_tells_in_one_line_what_is_wrong(arguments: list[str], told: str) -> None:
-    code, output, errors = await run("examples/script.py", *arguments)
+def test_the_script_tells_in_one_line_what_is_wrong(run_script: Script, arguments: list[object], told: str) -> None:
+    code, output, errors = run_script(*arguments)
     assert (code, output) == (1, "")
     assert told in errors
     assert len(errors.splitlines()) == 1
 
 
 def test_the_task_group_follows_both_kinds_tells_events_and_ends(finished: dict[str, Finished]) -> None:
-    output = finished["examples/task_group.py"][1]
+    output = finished["examples/task_group.py"].out.decode()
     gaps = 0
     for source in ("legacy", "generic"):
         for symbol in ("BTC-USDT", "ETH-USDT"):
@@ -124,20 +142,20 @@ def test_the_task_group_follows_both_kinds_tells_events_and_ends(finished: dict[
     assert gaps >= 1  # one for each stream that was connected when the exchange cut all connections
 
 
-async def test_one_failure_ends_the_whole_task_group() -> None:
-    code, _, errors = await run("examples/task_group.py", "1000000", "BTC-USDT", "NOPE-USDT")
-    assert code == 1
-    assert "no market NOPE-USDT" in errors
-    assert "Traceback" not in errors
+def test_one_failure_ends_the_whole_task_group(finished: dict[str, Finished]) -> None:
+    end = finished["examples/task_group.py 30 BTC-USDT NOPE-USDT"]  # the others wait for one that never begins
+    assert end.code == 1
+    assert "no market NOPE-USDT" in end.err
+    assert "Traceback" not in end.err
 
 
 def test_the_actor_of_a_plain_sink_holds_the_stream_back(finished: dict[str, Finished]) -> None:
-    output = finished["examples/actor_sink.py"][1]
+    output = finished["examples/actor_sink.py"].out.decode()
     assert output.splitlines()[-1] == f"handled 500 items, never more than {actor_sink.MAILBOX} in the mailbox"
 
 
 def test_the_actor_of_pykka_answers_when_its_mailbox_is_empty(finished: dict[str, Finished]) -> None:
-    *answers, result = finished["examples/actor_pykka.py"][1].splitlines()
+    *answers, result = finished["examples/actor_pykka.py"].out.decode().splitlines()
     assert answers == [f"{count} candles so far, none waits" for count in range(64, 500, 64)]
     assert result.startswith("500 candles, ")
 
@@ -151,52 +169,58 @@ def test_an_actor_that_has_died_is_noticed() -> None:
     assert not pykka.ActorRegistry.get_all()
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "abc", "", "1.5"])
-@pytest.mark.parametrize("example", ["task_group", "actor_sink", "actor_pykka", "script"])
-async def test_a_count_that_is_none_is_told_in_one_line(example: str, count: str) -> None:
-    code, output, errors = await run(f"examples/{example}.py", f"--count={count}" if example == "script" else count)
-    assert (code, output) == (2, "")
-    assert "number from 1 on" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
-    assert len(errors.splitlines()) == 1 or example == "script"  # argparse shows the usage as well
+NO_COUNTS = ("0", "-1", "abc", "", "1.5")
 
 
-async def test_without_pykka_it_is_told_what_to_install() -> None:
-    program = "import runpy, sys; sys.modules['pykka'] = None; runpy.run_path('examples/actor_pykka.py')"
-    assert await run("-c", program) == (1, "", "this example needs Pykka: pip install pykka\n")
+@pytest.mark.parametrize("main", [task_group.main, actor_sink.main, actor_pykka.main], ids=lambda main: main.__module__)
+def test_a_count_that_is_none_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], main: Callable[[str], int]
+) -> None:
+    for count in NO_COUNTS:
+        assert main(count) == 2
+        assert capsys.readouterr() == ("", f"COUNT is a number from 1 on, and {count!r} is none\n")
+
+
+def test_a_count_of_the_script_that_is_none_is_told_after_its_usage(run_script: Script) -> None:
+    for count in NO_COUNTS:
+        code, output, errors = run_script(f"--count={count}")
+        assert (code, output) == (2, "")
+        assert errors.startswith("usage: ")
+        assert errors.splitlines()[-1].endswith("error: argument --count: it is no number from 1 on")
+
+
+def test_without_pykka_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pykka", None)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(FOLDER / "actor_pykka.py"))
+    assert caught.value.code == "this example needs Pykka: pip install pykka"
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "lines"),
     [
-        ["examples/script.py", "--count=1000"],
-        ["examples/task_group.py", "1000"],
-        ["examples/actor_sink.py", "100000"],
-        ["examples/actor_pykka.py", "100000"],
-        ["-m", "examples.adopting", "before"],
-        ["-m", "examples.adopting", "after"],
+        (["examples/script.py", "--count=1000"], 0),
+        (["examples/script.py", "--count=1000"], 1),
+        (["examples/task_group.py", "1000"], 0),
+        (["examples/actor_sink.py", "100000"], 0),
+        (["examples/actor_sink.py", "100000"], 1),  # which prints on two threads
+        (["examples/actor_pykka.py", "100000"], 0),
+        (["examples/actor_pykka.py", "100000"], 1),  # likewise
+        (["-m", "examples.adopting", "before"], 0),
+        (["-m", "examples.adopting", "after"], 0),
     ],
-    ids=lambda arguments: " ".join(Path(argument).stem for argument in arguments),
+    ids=lambda value: value if isinstance(value, int) else " ".join(Path(argument).stem for argument in value),
 )
-@pytest.mark.parametrize("lines", [0, 1])
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(arguments: list[str], lines: int) -> None:
     reading, writing = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", *arguments, cwd=ROOT, stdout=writing, stderr=PIPE
-    )
-    os.close(writing)
-    with os.fdopen(reading, "rb") as output:
-        for _ in range(lines):
-            assert await asyncio.to_thread(output.readline)
-    try:
-        async with asyncio.timeout(20):
-            _, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    told = [line for line in errors.decode().splitlines() if not line.startswith("INFO ")]
-    assert (process.returncode, told) == (0, [])
+    async with begun(*arguments, stdout=writing) as process:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as output:
+            for _ in range(lines):
+                assert await asyncio.to_thread(output.readline)
+        end = await end_of(process)
+    told = [line for line in end.err.splitlines() if not line.startswith("INFO ")]
+    assert (end.code, told) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -209,17 +233,9 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(arguments: list[str
     ],
     ids=lambda arguments: Path(arguments[0]).stem,
 )
-async def test_ctrl_c_ends_it_quickly_and_quietly(arguments: list[str]) -> None:
-    process = await begin(*arguments)
-    try:
-        async with asyncio.timeout(30):  # it may have to compile its plugin first, on a machine with other work
-            assert process.stdout is not None
-            assert await process.stdout.readline()
+async def test_ctrl_c_ends_it_quietly(arguments: list[str]) -> None:
+    async with begun(*arguments) as process, asyncio.timeout(HANG):
+        assert await process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(8):
-            _, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert (process.returncode, errors.decode()) == (130, "")
+        end = await end_of(process)
+    assert (end.code, end.err) == (130, "")

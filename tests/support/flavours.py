@@ -15,8 +15,11 @@ from typing import Any, Self, TypeVar
 import attrs
 
 from compat import (
+    ModuleReport,
     Opening,
     PluginInfo,
+    PluginKind,
+    PluginStatus,
     Reply,
     Stream,
     StreamData,
@@ -99,7 +102,21 @@ class _PluginOnThreads:
 
     def __init__(self, plugin: blocking.Plugin) -> None:
         self._plugin = plugin
-        self.name, self.kind, self.report, self.status = plugin.name, plugin.kind, plugin.report, plugin.status
+
+    @property
+    def name(self) -> str:
+        return self._plugin.name
+
+    @property
+    def kind(self) -> PluginKind:
+        return self._plugin.kind
+
+    @property
+    def report(self) -> ModuleReport:
+        return self._plugin.report
+
+    def status(self) -> PluginStatus:
+        return self._plugin.status()
 
     async def info(self) -> PluginInfo:
         return await _on_a_thread(self._plugin.info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,9 +11,12 @@ import attrs
 import pytest
 
 from compat.cli import main
+from tests.support.processes import COMPAT, begin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from compat.cli.command import Session
 
 
 @attrs.frozen
@@ -25,7 +29,7 @@ class Outcome:
 
 
 class Command(Protocol):
-    def __call__(self, *arguments: object) -> Outcome:
+    def __call__(self, *arguments: object, session: Session | None = None) -> Outcome:
         """Run ``plugin-compat`` with these arguments in this process; from a thread too."""
 
 
@@ -35,30 +39,29 @@ class Start(Protocol):
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Command:
-    def run(*arguments: object) -> Outcome:
+def command(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Command]:
+    def run(*arguments: object, session: Session | None = None) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["plugin-compat", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            main()
+            main(session)
         out, err = capfdbinary.readouterr()
         return Outcome(stop.value.code, out, err.decode())
 
-    return run
+    before = signal.getsignal(signal.SIGINT)
+    yield run
+    signal.signal(signal.SIGINT, before)  # an interrupted command leaves it to the system
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    running: list[asyncio.subprocess.Process] = []
+    started: list[asyncio.subprocess.Process] = []
 
     async def run(*arguments: object, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "compat", *map(str, arguments), stdout=stdout, stderr=asyncio.subprocess.PIPE
-        )
-        running.append(process)
-        return process
+        started.append(await begin(sys.executable, *COMPAT, *arguments, stdout=stdout))
+        return started[-1]
 
     yield run
-    for process in running:
+    for process in started:
         if process.returncode is None:
             process.kill()
         await process.communicate()

@@ -8,6 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
+from compat import StreamState
 from compat.cli.dashboard import Dashboard, Plan
 from compat.demo.show import Check, Phase, Show
 from tests.support.shows import feed, finished_show, recovered_show
@@ -87,6 +88,13 @@ def test_side_by_side_at_120_columns() -> None:
     assert "░ ░ ░" in text
     assert re.search(r"time +open +high +low +close +volume", text)
     assert "  3.5 s  generic  back after 1.5 s; 4 candles missing" in text
+
+
+def test_what_a_stream_does_stands_beside_its_name() -> None:
+    show = recovered_show()
+    for state in (StreamState.STARTING, StreamState.RECOVERING, StreamState.FAILED):
+        show.feeds["legacy"].state = state
+        assert re.search(f"─ legacy {state} ─.*─ generic streaming ─", "\n".join(frame(show, 100, 30)))
 
 
 def test_one_above_the_other_at_60_columns() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -20,6 +19,7 @@ from compat import inspect
 from detectors.catalogue import CATALOGUE
 from fixtures.diagnostics import SLUGS, near_miss, raises
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture
+from tests.support.processes import COMPAT, begin, end_of
 
 if TYPE_CHECKING:
     from tests.compat.cli.conftest import Command, Outcome
@@ -200,14 +200,9 @@ def test_a_file_may_have_the_name_that_stands_for_standard_input(
 
 
 async def test_standard_input_that_is_closed_is_told_in_two_lines() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", '"$@" <&-', "sh", sys.executable, "-m", "compat", "inspect", "-"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    what, remedy = err.decode().splitlines()
-    assert (process.returncode, out) == (1, b"")
+    end = await end_of(await begin("sh", "-c", '"$@" <&-', "sh", sys.executable, *COMPAT, "inspect", "-"))
+    what, remedy = end.err.splitlines()
+    assert (end.code, end.out) == (1, b"")
     assert what == "error: standard input is closed"
     assert "plugin-compat inspect - <" in remedy
 

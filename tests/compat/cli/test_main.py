@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import importlib.metadata
 import os
 import re
 import runpy
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,9 +16,12 @@ import click
 import pytest
 import wasmtime
 
+from compat import inspect
 from compat.cli import cli
 from compat.demo.exchange import Exchange
+from tests.support.nobody import IS_ROOT, as_nobody
 from tests.support.plugins import FIXTURES, MISBUILT
+from tests.support.processes import COMPAT, INSTALLED, end_of, python
 from tests.support.terminal import on_a_terminal
 
 if TYPE_CHECKING:
@@ -30,20 +31,16 @@ PLUGIN = FIXTURES[0].path
 KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
 
 
-async def test_the_installed_command_tells_its_version() -> None:
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("plugin-compat"), "--version", stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    assert importlib.metadata.version("plugin-compat") in out.decode()
+def test_the_installed_command_tells_its_version() -> None:
+    end = python(INSTALLED, "--version")
+    assert (end.code, end.err) == (0, "")
+    assert end.out.decode().split()[-1] == importlib.metadata.version("plugin-compat")
 
 
-async def test_the_module_is_the_command(start: Start) -> None:
-    process = await start("inspect", PLUGIN)
-    out, err = await process.communicate()
-    assert (process.returncode, err) == (0, b"")
-    assert out.startswith(f"{PLUGIN}: legacy".encode())
+def test_the_module_is_the_command() -> None:
+    end = python(*COMPAT, "inspect", PLUGIN)
+    assert (end.code, end.err) == (0, "")
+    assert end.out.startswith(f"{PLUGIN}: legacy".encode())
 
 
 def test_running_the_module_is_running_the_command(
@@ -206,9 +203,8 @@ def test_debug_may_stand_before_the_command(command: Command, monkeypatch: pytes
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
 @pytest.mark.parametrize(("arguments", "code"), [(("run", "missing.wasm", KEY), 2), (("info", MISBUILT), 1)])
 def test_the_exit_code_is_kept_even_if_nobody_can_be_told(arguments: tuple[object, ...], code: int) -> None:
-    command = [sys.executable, "-m", "compat", *map(str, arguments)]
     with Path("/dev/full").open("w") as full:
-        assert subprocess.run(command, stderr=full, check=False).returncode == code
+        assert python(*COMPAT, *arguments, stderr=full).code == code
 
 
 def test_without_a_command_the_help_is_shown(command: Command) -> None:
@@ -241,48 +237,46 @@ def test_what_is_no_plugin_is_told_in_two_lines_what_it_is_and_what_to_do(
     path.write_bytes(data)
     outcome = command(*(part.format(path) for part in verb))
     assert (outcome.code, outcome.out) == (1, b"")
-    what, remedy = outcome.err.splitlines()
-    assert what.startswith(f"error: {path}: {slug}: ")
-    assert remedy.startswith("  ")
-    assert len(remedy) > 15
+    (finding,) = inspect(path).errors
+    assert finding.slug == slug
+    message, remedy = finding.message.rstrip("."), finding.remedy.rstrip(".")
+    assert outcome.err.splitlines() == [f"error: {path}: {slug}: {message}", f"  {remedy}"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
 @pytest.mark.parametrize(
     ("folder_mode", "problem", "hint"),
     [(0o755, "cannot be read: permission denied.", "Allow it: chmod +r "), (0o700, "may not be entered.", "Copy it")],
 )
-def test_a_file_that_may_not_be_read_is_told_with_the_remedy(folder_mode: int, problem: str, hint: str) -> None:
-    nobody = "import os; from compat.cli import main; os.setuid(65534); main()"
+def test_a_file_that_may_not_be_read_is_told_with_the_remedy(
+    command: Command, folder_mode: int, problem: str, hint: str
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plugin.wasm")
         path.write_bytes(PLUGIN.read_bytes())
         path.chmod(0o600)
         Path(folder).chmod(folder_mode)
-        finished = subprocess.run(
-            [sys.executable, "-c", nobody, "inspect", path], capture_output=True, text=True, check=False
-        )
-    assert (finished.returncode, finished.stdout) == (2, "")
-    what, remedy = finished.stderr.splitlines()
+        with as_nobody():
+            outcome = command("inspect", path)
+    assert (outcome.code, outcome.out) == (2, b"")
+    what, remedy = outcome.err.splitlines()
     assert problem in what
     assert hint in remedy
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
 @pytest.mark.parametrize("depth", ["closed", "open/closed"])
-def test_a_folder_with_one_in_it_that_may_not_be_read_is_wrong_usage(depth: str) -> None:
-    nobody = "import os; from compat.cli import main; os.setuid(65534); main()"
+def test_a_folder_with_one_in_it_that_may_not_be_read_is_wrong_usage(command: Command, depth: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         Path(folder, "plugin.wasm").write_bytes(PLUGIN.read_bytes())
         closed = Path(folder, depth)
         closed.mkdir(parents=True)
         closed.chmod(0o700)
-        finished = subprocess.run(
-            [sys.executable, "-c", nobody, "inspect", folder], capture_output=True, text=True, check=False
-        )
-    assert (finished.returncode, finished.stdout) == (2, "")
-    what, remedy = finished.stderr.splitlines()
+        with as_nobody():
+            outcome = command("inspect", folder)
+    assert (outcome.code, outcome.out) == (2, b"")
+    what, remedy = outcome.err.splitlines()
     assert f"the folder '{closed}' may not be entered" in what
     assert remedy.startswith("  Copy it somewhere where you may read it")
 
@@ -293,13 +287,6 @@ def test_a_value_in_the_wrong_form_is_not_repeated_for_it_may_be_a_secret(comman
     assert outcome.code == 2
     assert "'--config'" in outcome.err
     assert "horse" not in outcome.err
-
-
-async def test_wrong_usage_of_the_real_command_shows_no_traceback(start: Start) -> None:
-    process = await start("run", PLUGIN, "nonsense")
-    out, err = await process.communicate()
-    assert (process.returncode, out) == (2, b"")
-    assert b"Traceback" not in err
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -347,40 +334,29 @@ async def test_debug_shows_what_the_library_logs_and_nothing_of_other_libraries(
     async with Exchange(mode="replay", limit=1) as exchange:
         options = [part for pair in exchange.rewrites.items() for part in ("--rewrite", "=".join(pair))]
         secret = ("--config", "api_key=correct-horse")
-        process = await start("run", PLUGIN, KEY, *options, "--allow-private", "--count", 1, "--debug", *secret)
-        _, err = await process.communicate()
-    assert process.returncode == 0
-    assert f"compat.plugin.legacy: stream {KEY}, item 0: starting" in err.decode()
-    *logged, end = err.decode().splitlines()
+        end = await end_of(
+            await start("run", PLUGIN, KEY, *options, "--allow-private", "--count", 1, "--debug", *secret)
+        )
+    assert end.code == 0
+    assert f"compat.plugin.legacy: stream {KEY}, item 0: starting" in end.err
+    *logged, last = end.err.splitlines()
     assert all(line.startswith("compat.") for line in logged)
-    assert end.endswith(" 1 item, 0 gaps")
-    assert b"horse" not in err
+    assert last.endswith(" 1 item, 0 gaps")
+    assert "horse" not in end.err
 
 
-@pytest.mark.parametrize("arguments", [("inspect", *[PLUGIN] * 300), ("info", PLUGIN), ("call", PLUGIN, "get_name")])
+# More than fits into a pipe, and less.
+@pytest.mark.parametrize("arguments", [("inspect", *[PLUGIN] * 300), ("call", PLUGIN, "get_name")])
 async def test_a_reader_that_has_gone_is_no_failure(start: Start, arguments: tuple[object, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     process = await start(*arguments, stdout=writing)
     os.close(writing)
-    _, err = await process.communicate()
-    assert (process.returncode, err) == (0, b"")
+    end = await end_of(process)
+    assert (end.code, end.err) == (0, "")
 
 
 SEEN = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def test_colours_are_for_terminals_that_want_them() -> None:
-    code, shown = on_a_terminal("inspect", MISBUILT)
-    assert code == 1
-    assert SEEN.search(shown)
-    assert "error    go-command-module" in SEEN.sub("", shown)
-    code, shown = on_a_terminal("inspect", MISBUILT, NO_COLOR="1")
-    assert (code, SEEN.search(shown)) == (1, None)
-    _, shown = on_a_terminal("inspect", "missing.wasm")
-    assert SEEN.search(shown)
-    _, shown = on_a_terminal("inspect", "missing.wasm", NO_COLOR="1")
-    assert not SEEN.search(shown)
 
 
 def test_lists_are_broken_to_the_width_of_a_terminal() -> None:
@@ -388,3 +364,13 @@ def test_lists_are_broken_to_the_width_of_a_terminal() -> None:
     lines = [line for line in SEEN.sub("", shown).splitlines() if line.startswith((" " * 11, "  exports"))]
     assert len(lines) > 3
     assert max(map(len, lines)) <= 60
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}], ids=str)
+def test_colours_are_for_terminals_that_want_them_in_reports_and_errors(environment: dict[str, str]) -> None:
+    code, shown = on_a_terminal("inspect", MISBUILT, "/proc/self/mem", environment=environment)
+    report, mark, error = shown.partition("error:")
+    assert (code, mark) == (1, "error:")
+    assert "go-command-module" in report
+    assert "/proc/self/mem: Input/output error" in error
+    assert [bool(SEEN.search(report)), bool(SEEN.search(error))] == [not environment] * 2

@@ -19,9 +19,10 @@ from compat import StreamData, StreamKey
 from compat.cli.run import _ndjson, _text
 from compat.demo.exchange import Exchange
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
+from tests.support.processes import end_of, lines_until
 from tests.support.rogue.certificates import Authority, serving
 from tests.support.simex import candle_of, candles
-from tests.support.waiting import until
+from tests.support.waiting import HANG, until
 
 if TYPE_CHECKING:
     from tests.compat.cli.conftest import Command, Outcome, Start
@@ -54,7 +55,7 @@ async def run(
 ) -> Outcome:
     """Run in a thread, while the exchange trades on the loop."""
     arguments = ("run", fixture.path, key, *redirected(exchange), *options)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG):
         return await asyncio.to_thread(command, *arguments)
 
 
@@ -80,12 +81,6 @@ class Event(msgspec.Struct, forbid_unknown_fields=True):
 
 def events(err: str) -> list[Event]:
     return [msgspec.json.decode(line, type=Event) for line in err.splitlines() if line]  # on Ctrl-C an empty one
-
-
-async def result(process: asyncio.subprocess.Process, *, within: float) -> tuple[int | None, bytes, str]:
-    async with asyncio.timeout(within):
-        out, err = await process.communicate()
-    return process.returncode, out, err.decode()
 
 
 @BOTH_KINDS
@@ -119,11 +114,11 @@ async def test_json_is_whole_even_if_the_run_fails_or_is_interrupted(command: Co
         outcome = await run(command, exchange, LEGACY, "--format", "json")
         assert (outcome.code, json.loads(outcome.out)) == (1, {"schemaVersion": 1, "items": []})
         process = await start("run", LEGACY.path, KEY, *redirected(exchange), "--allow-private", "--format", "json")
-        await until(lambda: exchange.journal.klines > 3, "candles are sent", within=20)
+        await until(lambda: exchange.journal.klines > 3, "candles are sent")
         process.send_signal(signal.SIGINT)
-        code, out, _ = await result(process, within=5)
-    assert code == 130
-    assert "items" in json.loads(out)
+        end = await end_of(process)
+    assert end.code == 130
+    assert "items" in json.loads(end.out)
 
 
 async def test_tls_by_files_reaches_an_exchange_that_asks_for_a_certificate(
@@ -277,63 +272,70 @@ async def test_no_more_items_are_taken_than_were_asked_for(command: Command) -> 
     async with Exchange(rate=200) as exchange:
         outcome = await run(command, exchange, LEGACY, "--allow-private", "--count", 1)
         assert outcome.out.count(b"\n") == 1
-        await exchange.wait_for_disconnect(timeout=2)
+        await until(lambda: not exchange.connections, "it is gone")
+
+
+SENT = 20  # over each connection of an exchange that is going to be cut
+
+
+def cut_once() -> Exchange:
+    return Exchange(mode="replay", rate=math.inf, limit=SENT, ping_interval=0.01, pong_deadline=HANG)
 
 
 async def cut(exchange: Exchange) -> None:
-    """End every connection once candles have been sent, and wait until somebody is back."""
-    await exchange.wait_for_connections(1, timeout=10)
-    await until(lambda: exchange.journal.klines > 5, "the first candles are sent")
+    """End the connection once all that was sent over it has been read."""
+    await until(lambda: exchange.journal.klines == SENT, "the candles are sent")
+    received = exchange.journal.connections[0].received
+    known = len(received)
+    # Each pong answers a ping, and no ping is sent before the one before was answered: the second that comes from now
+    # on answers one that was sent after the candles, and messages are read in their order.
+    await until(lambda: len(received) >= known + 2, "the candles are read")
     await exchange.drop_all()
-    await exchange.wait_for_connections(1, timeout=10)
 
 
 async def test_events_are_told_on_stderr_with_their_time_and_place(command: Command) -> None:
-    async with Exchange(rate=100) as exchange:
-        outcome, _ = await asyncio.gather(
-            run(command, exchange, LEGACY, "--allow-private", "--count", 100), cut(exchange)
-        )
+    async with cut_once() as exchange:
+        options = ("--allow-private", "--count", SENT + 5)
+        outcome, _ = await asyncio.gather(run(command, exchange, LEGACY, *options), cut(exchange))
         assert len(exchange.journal.connections) == 2
-    assert (outcome.code, len(outcome.out.splitlines())) == (0, 100)
+    assert (outcome.code, len(outcome.out.splitlines())) == (0, SENT + 5)
     reconnect, gap, back, end = told(outcome.err)
     assert reconnect.startswith("reconnect: ")
-    assert re.match(r"gap before item ([5-9]|\d\d): items may be missing: ", gap)
+    assert gap.startswith(f"gap before item {SENT}: items may be missing: ")
     assert re.fullmatch(r"back after \d+\.\d s", back)
-    assert end == "100 items, 1 gap"
+    assert end == f"{SENT + 5} items, 1 gap"
 
 
 async def test_a_machine_can_place_a_gap_among_the_items(command: Command) -> None:
-    async with Exchange(rate=100) as exchange:
-        options = ("--allow-private", "--count", 100, "--format", "ndjson")
+    async with cut_once() as exchange:
+        options = ("--allow-private", "--count", SENT + 5, "--format", "ndjson")
         outcome, _ = await asyncio.gather(run(command, exchange, LEGACY, *options), cut(exchange))
     assert outcome.code == 0
     items = [msgspec.json.decode(line, type=Line) for line in outcome.out.splitlines()]
+    assert [candle_of(item.item()) for item in items] == candles(exchange, [*range(SENT), *range(5)])
     found = events(outcome.err)
     assert [event.state or event.event for event in found] == [
         *("starting", "streaming", "recovering", "reconnect", "gap", "streaming", "stopped", "end"),
     ]
     gap, end = found[4], found[-1]
+    assert gap.sequence == SENT
     before, after = items[gap.sequence - 1], items[gap.sequence]
     assert before.timestamp <= gap.timestamp <= after.timestamp
-    assert (gap.lost, end.items, end.gaps) == (None, 100, 1)
-    assert end.message == "100 items, 1 gap"
+    assert (gap.lost, end.items, end.gaps) == (None, SENT + 5, 1)
+    assert end.message == f"{SENT + 5} items, 1 gap"
 
 
 async def test_an_interruption_while_the_stream_recovers_is_told_as_such(start: Start) -> None:
     async with Exchange(rate=100) as exchange:
         process = await start("run", LEGACY.path, KEY, *redirected(exchange), "--allow-private", "--format", "ndjson")
-        await until(lambda: exchange.journal.klines > 5, "candles are sent", within=20)
+        await until(lambda: exchange.journal.klines > 5, "candles are sent")
         exchange.reject(1_000_000)
         await exchange.drop_all()
-        assert process.stderr is not None
-        err = b""
-        async with asyncio.timeout(10):
-            while b"recovering" not in err:
-                err += await process.stderr.readline()
+        await lines_until(process.stderr, '"state":"recovering"')
         process.send_signal(signal.SIGINT)
-        code, _, rest = await result(process, within=5)
-    assert code == 130
-    assert re.fullmatch(r"\d+ items, \d gaps?, interrupted while recovering", events(rest)[-1].message)
+        end = await end_of(process)
+    assert end.code == 130
+    assert re.fullmatch(r"\d+ items?, \d+ gaps?, interrupted while recovering", events(end.err)[-1].message)
 
 
 @BOTH_KINDS
@@ -361,7 +363,7 @@ async def test_a_stream_that_the_plugin_ends_exits_with_0(command: Command) -> N
     async with Exchange(mode="replay", rate=math.inf, limit=2) as exchange:
 
         async def say_goodbye() -> None:
-            await until(lambda: exchange.journal.klines == 2, "both candles are sent", within=10)
+            await until(lambda: exchange.journal.klines == 2, "both candles are sent")
             await exchange.broadcast('{"event":"goodbye"}')
 
         outcome, _ = await asyncio.gather(
@@ -411,12 +413,10 @@ async def test_a_refused_configuration_exits_with_1(command: Command, fixture: P
 async def test_a_reader_sees_an_item_as_soon_as_it_is_there(start: Start) -> None:
     async with Exchange(mode="replay", rate=math.inf, limit=1) as exchange:
         process = await start("run", LEGACY.path, KEY, *redirected(exchange), "--allow-private")
-        assert process.stdout is not None
-        async with asyncio.timeout(10):
-            assert KEY.encode() in await process.stdout.readline()
+        await lines_until(process.stdout, re.escape(KEY))  # the exchange says nothing more
         assert process.returncode is None
         process.send_signal(signal.SIGINT)
-        assert (await result(process, within=3))[0] == 130
+        assert (await end_of(process)).code == 130
 
 
 INTERRUPTED = {
@@ -424,42 +424,40 @@ INTERRUPTED = {
     "generic-blocking": (GENERIC, (), 5),
     "generic-goroutine": (PLUGINS["generic-goroutine"], (), 5),
     "generic-sleeping": (SLEEPING, (), 5),
-    "generic-sleeping-asleep": (SLEEPING, ("--config", "nap_ms=60000"), 1),
+    "generic-sleeping-asleep": (SLEEPING, ("--config", "nap_ms=3600000"), 1),
 }
 
 
 @pytest.mark.parametrize(("fixture", "options", "items"), INTERRUPTED.values(), ids=INTERRUPTED)
-async def test_ctrl_c_ends_a_run_within_three_seconds_and_without_noise(
+async def test_ctrl_c_ends_a_run_whatever_its_guest_does_and_without_noise(
     start: Start, fixture: PluginFixture, options: tuple[str, ...], items: int
 ) -> None:
     async with Exchange(rate=100) as exchange:
         arguments = ("run", fixture.path, KEY, *redirected(exchange), "--allow-private", *options)
         process = await start(*arguments)
-        assert process.stdout is not None
-        async with asyncio.timeout(20):
-            for _ in range(items):
-                assert await process.stdout.readline()
+        for _ in range(items):
+            await lines_until(process.stdout, re.escape(KEY))
         process.send_signal(signal.SIGINT)
-        code, _, err = await result(process, within=3)
-        assert code == 130
+        end = await end_of(process)
+        assert end.code == 130
         # A guest that sleeps cannot be stopped, which is told; nothing else is. The plugin without a nap falls asleep
         # for a second when its connection ends, and may or may not wake in time.
-        *before, last = err.strip().splitlines()
+        *before, last = end.err.strip().splitlines()
         assert re.fullmatch(r"\d\d:\d\d:\d\d \d+ items?, 0 gaps", last)
         lingering = ["lives on until it wakes" in line or "lingers until it wakes" in line for line in before]
         assert lingering in ([[True] * 2] if options else [[], [True] * 2] if fixture is SLEEPING else [[]])
-        await exchange.wait_for_disconnect(timeout=2)
+        await until(lambda: not exchange.connections, "it is gone")
 
 
 @BOTH_KINDS
 async def test_ctrl_c_ends_a_run_that_waits_for_its_first_item(start: Start, fixture: PluginFixture) -> None:
-    async with Exchange(rate=0.01) as exchange:
+    async with Exchange(mode="replay", limit=0) as exchange:
         process = await start("run", fixture.path, KEY, *redirected(exchange), "--allow-private")
-        await exchange.wait_for_connections(1, timeout=20)
-        await until(lambda: exchange.journal.connections[0].sent > 0, "the subscription is confirmed", within=10)
+        await until(lambda: exchange.connections, "it connects")
+        await until(lambda: exchange.journal.connections[0].sent > 0, "the subscription is confirmed")
         process.send_signal(signal.SIGINT)
-        code, out, err = await result(process, within=3)
-    assert (code, out, told(err)) == (130, b"", ["0 items, 0 gaps"])
+        end = await end_of(process)
+    assert (end.code, end.out, told(end.err)) == (130, b"", ["0 items, 0 gaps"])
 
 
 @BOTH_KINDS
@@ -470,7 +468,7 @@ async def test_a_run_whose_reader_has_gone_ends_cleanly(start: Start, fixture: P
         os.close(writing)
         with os.fdopen(reading, "rb") as output:
             first = await asyncio.to_thread(output.readline)
-        code, _, err = await result(process, within=5)
+        end = await end_of(process)
         assert KEY.encode() in first
-        assert (code, err.strip()) == (0, "")
-        await exchange.wait_for_disconnect(timeout=2)
+        assert (end.code, end.err.strip()) == (0, "")
+        await until(lambda: not exchange.connections, "it is gone")

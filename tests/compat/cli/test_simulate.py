@@ -9,68 +9,61 @@ import shlex
 import signal
 from typing import TYPE_CHECKING
 
-import pytest
+from websockets.asyncio.client import connect
 
 from compat.demo.exchange import Exchange
+from tests.support.processes import end_of, lines_until
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.compat.cli.conftest import Command, Start
 
 
-async def welcome(process: asyncio.subprocess.Process) -> list[list[str]]:
-    """The commands that are printed, each as its words."""
-    assert process.stdout is not None
-    lines: list[str] = []
-    async with asyncio.timeout(20):
-        while not lines or "generic.wasm 'ohlcv" not in lines[-1]:
-            lines.append((await process.stdout.readline()).decode().rstrip())
+async def welcome(process: asyncio.subprocess.Process) -> tuple[str, list[list[str]]]:
+    """Where it can be reached, and the commands that are printed, each as its words."""
+    lines = await lines_until(process.stdout, r"generic\.wasm 'ohlcv")
     assert lines[0].startswith("SimEx is open on ws://127.0.0.1:")
-    return [shlex.split(line) for line in lines if line.startswith("  plugin-compat ")]
+    return lines[0].split()[4], [shlex.split(line) for line in lines if line.startswith("  plugin-compat ")]
 
 
-@pytest.mark.slow
-async def test_what_it_prints_can_be_run_and_ctrl_c_ends_it(start: Start) -> None:
+async def test_what_it_prints_can_be_run_and_ctrl_c_ends_it(start: Start, command: Command) -> None:
     server = await start("simulate", "--rate", "50")
-    commands = await welcome(server)
+    _, commands = await welcome(server)
     assert [words[1] for words in commands] == ["inspect", "info", "call", "run", "run"]
     for words in commands:
-        count = ("--count", 2, "--format", "ndjson") if words[1] == "run" else ()
-        process = await start(*words[1:], *count)
-        async with asyncio.timeout(30):
-            out, err = await process.communicate()
-        assert process.returncode == 0, words
-        assert (b"2 items, 0 gaps" in err) if "run" in words else not err
-        if count:
-            assert [json.loads(line)["sequence"] for line in out.splitlines()] == [0, 1]
+        runs = words[1] == "run"
+        count = ("--count", 2, "--format", "ndjson") if runs else ()
+        outcome = await asyncio.to_thread(command, *words[1:], *count)
+        assert outcome.code == 0, words
+        assert ("2 items, 0 gaps" in outcome.err) if runs else not outcome.err
+        if runs:
+            assert [json.loads(line)["sequence"] for line in outcome.out.splitlines()] == [0, 1]
     server.send_signal(signal.SIGINT)
-    async with asyncio.timeout(5):
-        _, err = await server.communicate()
-    assert (server.returncode, err.strip()) == (130, b"")
+    end = await end_of(server)
+    assert (end.code, end.err.strip()) == (130, "")
 
 
-async def test_it_drops_connections_on_request_and_a_run_recovers(start: Start) -> None:
-    server = await start("simulate", "--rate", "50", "--drop-every", "2")
-    words = (await welcome(server))[3]
-    process = await start(*words[1:], "--count", 120)
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    assert process.returncode == 0
-    assert out.count(b"\n") == 120
-    assert b"reconnect: " in err
-    assert b" gap before item " in err
+async def test_it_drops_connections_on_request_again_and_again(start: Start) -> None:
+    server = await start("simulate", "--drop-every", "0.2")
+    url, _ = await welcome(server)
+    for _ in range(2):
+        async with connect(f"{url}/ws", close_timeout=HANG) as socket, asyncio.timeout(HANG):
+            await socket.wait_closed()
+        assert socket.close_code == 1006
     server.send_signal(signal.SIGINT)
-    _, err = await server.communicate()
-    assert b"dropped all connections, as every 2 s" in err
+    told = {line for line in (await end_of(server)).err.splitlines() if line}
+    assert told == {"dropped all connections, as every 0.2 s"}
 
 
-async def test_a_port_that_is_taken_is_told(start: Start) -> None:
+async def test_a_port_that_is_taken_is_told(command: Command) -> None:
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     async with taken:
         port = taken.sockets[0].getsockname()[1]
-        process = await start("simulate", "--port", port)
-        _, err = await process.communicate()
-    assert process.returncode == 1
-    assert err.decode().splitlines() == [
+        outcome = await asyncio.to_thread(command, "simulate", "--port", port)
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.splitlines() == [
         f"error: cannot listen on port {port}: Address already in use",
         "  Choose another port, or leave --port away: the system chooses a free one",
     ]

@@ -8,6 +8,7 @@ import pytest
 
 import compat.demo
 from compat import PluginKind, UsageError, inspect, open_plugin
+from tests.support.waiting import HANG
 
 
 def test_there_is_a_plugin_of_each_kind() -> None:
@@ -30,7 +31,7 @@ async def test_the_exchange_says_how_its_plugins_are_led_to_it(kind: str) -> Non
             allow_private=True,
         ) as plugin,
         plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream,
-        asyncio.timeout(20),
+        asyncio.timeout(HANG),
     ):
         candle = (await anext(stream)).candle()
         assert candle is not None

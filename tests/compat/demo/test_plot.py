@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
 
 from adapters.contract import Candle
 from compat import StreamData, StreamRejectedError, StreamState
-from compat.demo import plot
 from compat.demo.exchange import Exchange
 from compat.demo.plot import Pace, perform
 from compat.demo.show import Phase, Show
+from tests.support.waiting import HANG
 
-QUICK = Pace(rate=50.0, outage=0.2)
+QUICK = Pace(rate=50.0, outage=0.2, patience=HANG, farewell=HANG)
 SILENT = logging.getLogger("tests.silent")
 SILENT.propagate = False
 SILENT.addHandler(logging.NullHandler())
@@ -29,19 +32,30 @@ class Onlooker:
 
     def __init__(self) -> None:
         self.phases: list[Phase] = []
-        self.states: dict[str, set[StreamState]] = {"legacy": set(), "generic": set()}
-        self.looks = 0
+        self.states: dict[str, list[StreamState]] = {"legacy": [], "generic": []}
 
     def show(self, show: Show) -> None:
-        self.looks += 1
         if show.phase not in self.phases:
             self.phases.append(show.phase)
         for name, feed in show.feeds.items():
-            self.states[name].add(feed.state)
+            self.states[name].append(feed.state)
 
 
-async def run(candles: int = 3, view: Onlooker | None = None) -> Show:
-    return await perform(candles, 7, QUICK, view or Onlooker(), logger=SILENT)
+async def run(candles: int = 3, view: Onlooker | None = None, **pace: Any) -> Show:
+    return await perform(candles, 7, attrs.evolve(QUICK, **pace), view or Onlooker(), logger=SILENT)
+
+
+async def given_up_after(has_come_so_far: Callable[[Show], object], candles: int) -> Show:
+    """A show that can never be over is given up; on a slow machine it needs more time to come so far at all."""
+    for patience in (0.3 * 2**turn for turn in range(9)):
+        show = await run(candles, patience=patience)
+        told = [happening.text for happening in show.happenings if happening.who == "demo"][-1]
+        match = re.match(r"given up after ([\d.]+) s, while ", told)
+        assert match is not None
+        assert float(match[1]) >= round(patience + QUICK.outage, 1)
+        if has_come_so_far(show):
+            return show
+    pytest.fail("it never came so far")
 
 
 def failed(show: Show) -> list[str]:
@@ -54,14 +68,16 @@ async def test_both_plugins_deliver_the_same_are_interrupted_and_come_back() -> 
     assert failed(show) == []
     assert show.passed
     assert len(show.common) >= 20
-    assert view.phases[-1] is Phase.OVER
-    assert {Phase.STREAMING, Phase.INTERRUPTED} <= set(view.phases)
+    # It looks every now and then, and may miss any but the first and the last.
+    assert view.phases == [phase for phase in Phase if phase in view.phases]
+    assert (view.phases[0], view.phases[-1]) == (Phase.STARTING, Phase.OVER)
     for name, feed in show.feeds.items():
-        assert {StreamState.STREAMING, StreamState.STOPPED} <= view.states[name]  # recovering may be too short
+        assert view.states[name][-1] is StreamState.STOPPED
         assert len(feed.gaps) == 1
         assert feed.rate > 0
-        latencies = [arrival.latency for arrival in feed.arrivals]
-        assert all(latency is not None and 0 < latency < 2 for latency in latencies)
+        for arrival in feed.arrivals:
+            assert arrival.latency is not None
+            assert 0 < arrival.latency < arrival.at  # the exchange sent it, after the show had begun
         texts = [happening.text for happening in show.happenings if happening.who == name and not happening.routine]
         assert [text.split()[0] for text in texts] == ["recovering:", "gap", "back"]
     told = [happening.text for happening in show.happenings if happening.who == "exchange"]
@@ -103,22 +119,19 @@ async def test_candles_that_only_one_plugin_delivers_are_not_agreement(monkeypat
         return attrs.evolve(candle, opened=candle.opened + 1)
 
     monkeypatch.setattr(StreamData, "candle", read_another_time)
-    monkeypatch.setattr(plot, "_PATIENCE", 1.0)
-    show = await run(1)
+    show = await given_up_after(lambda show: all(feed.arrivals for feed in show.feeds.values()), candles=1)
     assert show.checks[0].text.startswith("0 candles from both plugins of 11 wanted, 0 of them different")
     assert [check.passed for check in show.checks] == [False, False, False, False, False, True]
-    gave_up = [happening.text for happening in show.happenings if happening.who == "demo"][-1]
-    assert gave_up.startswith("given up after 1.")
 
 
 async def test_an_exchange_that_stays_down_is_given_up_with_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     reject = Exchange.reject
     monkeypatch.setattr(Exchange, "reject", lambda self, count: reject(self, count or 10_000))
-    monkeypatch.setattr(plot, "_PATIENCE", 1.5)
-    show = await run()
+    show = await given_up_after(
+        lambda show: any("lets callers in again" in happening.text for happening in show.happenings), candles=3
+    )
     assert "back by themselves: legacy is not, generic is not" in failed(show)
     assert len(failed(show)) == 2
-    assert any("given up after" in happening.text for happening in show.happenings)
 
 
 async def test_a_failure_is_raised_even_if_both_plugins_fail_and_nothing_is_left_behind(
@@ -144,8 +157,7 @@ async def test_a_view_that_fails_ends_the_show() -> None:
         await run(view=Blind())
 
 
-async def test_for_many_candles_the_exchange_sends_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "_LONGEST", 2.0)
-    show = await run(160)
-    assert show.rate == 80 > QUICK.rate
+async def test_for_many_candles_the_exchange_sends_faster() -> None:
+    show = await run(40, longest=0.25)
+    assert show.rate == 160 > QUICK.rate
     assert failed(show) == []
