@@ -18,7 +18,7 @@ class GuestLimits:
         connections: Connections that may be open at once.
         buffered_messages: Messages that may wait for the guest, per connection.
         buffered_characters: Characters that may wait for the guest, per connection, however few the messages.
-        ended_kept: Connections that are kept after their end, because they may hold unread messages.
+        ended_kept: Connections that are kept after their end, 1 or more, because they may hold unread messages.
         look_every: Between two looks at the stop flag.
         dead_pace: At least, before a dead connection answers: guests try again at once.
         longest_pace: At least, before a guest that sets no timeout hears again of a dead connection; at most, before
