@@ -115,7 +115,10 @@ try:
     asyncio.run(manager())
 except compat.CompatError as error:
     told["error"] = [type(error).__name__, str(error)]
-told["left"] = [thread.name for thread in threading.enumerate() if thread.name.startswith("guest")]
+guests = [thread for thread in threading.enumerate() if thread.name.startswith("guest")]
+for thread in guests:
+    thread.join(60)
+told["left"] = [thread.name for thread in guests if thread.is_alive()]
 print(json.dumps(told))
 """
 

@@ -258,7 +258,8 @@ HOST_CALL_WHILE_INSTANTIATED = """
 def ended_with(how: str, call: str = "run") -> tuple[int, str]:
     """The exit code and output of a process that instantiates a module with this addition and calls an export."""
     script = textwrap.dedent(HOST_CALL_WHILE_INSTANTIATED).replace("{how}", how).replace("{call}", call)
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=HANG, check=False, text=True)
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, capture_output=True, timeout=2 * HANG, check=False, text=True)
     return ended.returncode, ended.stdout
 
 
