@@ -48,7 +48,7 @@ class NotedBackoff(Backoff):
 
     def wait_after(self, failures: int) -> float:
         """See ``Backoff``."""
-        wait = min(self.first * 2 ** (failures - 1), self.highest)
+        wait: float = min(self.first * 2 ** (failures - 1), self.highest)
         self.failures.append(failures)
         self.waits.append(wait)
         return wait
