@@ -65,6 +65,7 @@ NAMES = [name for name in BEHAVIOURS if name != PATIENT]
 FIRST_OPEN = NAMES.index("stays silent")  # the first that accepts the WebSocket
 
 
+@pytest.mark.timeout(400)  # they are many, on a busy machine
 @pytest.mark.parametrize(
     "behaviours", [NAMES[:FIRST_OPEN], NAMES[FIRST_OPEN:]], ids=["before it is open", "while it is open"]
 )
