@@ -38,7 +38,7 @@ from tests.support.simex import QUICK, candle_of, candles
 from tests.support.waiting import HANG, drain, guest_threads, told, until
 
 if TYPE_CHECKING:
-    from compat import StreamData, StreamKey
+    from compat import StreamData
     from tests.contract.conftest import Open, Trading
     from tests.support.flavours import Flavour
 
@@ -170,26 +170,31 @@ async def test_two_streams_at_once_do_not_mix(trading: Trading) -> None:
         assert {item.key for item in task.result()} == {candle_key(*market)}
 
 
-@pytest.mark.parametrize(
-    "key",
-    [candle_key(type_="trades"), candle_key("NOPE-USDT"), candle_key(timeframe="7m")],
-    ids=["stream type", "symbol", "interval"],
-)
-async def test_a_stream_that_nobody_offers_is_rejected_at_once(
-    fixture: PluginFixture, trading: Trading, key: StreamKey
-) -> None:
+NOT_OFFERED = {
+    "stream type": candle_key(type_="trades"),
+    "symbol": candle_key("NOPE-USDT"),
+    "interval": candle_key(timeframe="7m"),
+}
+
+
+async def test_a_stream_that_nobody_offers_is_rejected_at_once(fixture: PluginFixture, trading: Trading) -> None:
     exchange = Exchange()
+    reasons = {}
     async with trading(exchange) as plugin:
-        async with plugin.stream(key) as stream:
-            with pytest.raises(StreamRejectedError) as caught:
-                await drain(stream, 1)
-            assert stream.state is StreamState.FAILED
-        assert (caught.value.plugin, caught.value.stream) == (fixture.id, str(key))
-        assert caught.value.reason
-        assert caught.value.reason in str(caught.value)
-        assert stream.stats.reconnects == stream.stats.restarts == 0  # it was tried once
-        assert len(exchange.journal.connections) <= 1
-        await until(lambda: exchange.connections == 0, "the socket is closed")
+        for what, key in NOT_OFFERED.items():
+            before = len(exchange.journal.connections)
+            async with plugin.stream(key) as stream:
+                with pytest.raises(StreamRejectedError) as caught:
+                    await drain(stream, 1)
+                assert stream.state is StreamState.FAILED
+            assert (caught.value.plugin, caught.value.stream) == (fixture.id, str(key))
+            reasons[what] = caught.value.reason
+            assert stream.stats.reconnects == stream.stats.restarts == 0  # it was tried once
+            assert len(exchange.journal.connections) - before <= 1
+            assert caught.value.reason in str(caught.value)
+        await until(lambda: exchange.connections == 0, "the sockets are closed")
+    assert all(reasons.values())
+    assert len(set(reasons.values())) == len(NOT_OFFERED)  # each in its own words
 
 
 async def test_garbage_between_candles_is_ignored(trading: Trading) -> None:
