@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 # The first draw of a text in a fresh clone builds tables for seconds; that says nothing of the code under test.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("nightly", settings.get_profile("suite"), max_examples=2_000)
-settings.load_profile("suite")  # another by --hypothesis-profile
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", UNTIMED, derandomize=True)  # the same examples each time: no run is a matter of luck
+settings.register_profile("nightly", UNTIMED, max_examples=2_000, print_blob=True)  # others each night
+settings.load_profile("suite")  # unless --hypothesis-profile chooses another
 
 
 @pytest.fixture(autouse=True)

@@ -82,7 +82,6 @@ async def test_messages_arrive_intact_however_the_guest_treats_its_memory(name: 
 
 
 @pytest.mark.nightly
-@pytest.mark.endurance
 @pytest.mark.parametrize("name", MEMORY_GUESTS)
 async def test_eight_thousand_messages_of_every_size_arrive_intact(name: str) -> None:
     await echo_all(name, "log-uniform", 8_200)
