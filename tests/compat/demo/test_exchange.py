@@ -31,7 +31,8 @@ SUBSCRIBE = '{"op":"subscribe","channel":"kline","symbol":"BTC-USDT","interval":
 
 
 def dial(exchange: Exchange, **options: Any) -> connect:
-    return connect(f"{exchange.ws_url}/ws", compression=None, close_timeout=HANG, **options)
+    # Without a limit to its queue a client reads on while it closes, and so hears the answer.
+    return connect(f"{exchange.ws_url}/ws", compression=None, max_queue=None, close_timeout=HANG, **options)
 
 
 async def hear(socket: ClientConnection) -> Any:

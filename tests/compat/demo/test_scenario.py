@@ -34,7 +34,8 @@ SUBSCRIBE_TOO = '{"op":"subscribe","channel":"kline","symbol":"ETH-USDT","interv
 
 
 def dial(exchange: Exchange) -> connect:
-    return connect(f"{exchange.ws_url}/ws", compression=None, close_timeout=HANG)
+    # Without a limit to its queue a client reads on while it closes, and so hears the answer.
+    return connect(f"{exchange.ws_url}/ws", compression=None, max_queue=None, close_timeout=HANG)
 
 
 def script(*steps: tuple[After, Action]) -> Scenario:

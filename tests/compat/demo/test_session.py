@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -18,14 +19,21 @@ from compat.demo.exchange import Exchange
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 BTC = {"channel": "kline", "symbol": "BTC-USDT", "interval": "1m"}
 ETH = {"channel": "kline", "symbol": "ETH-USDT", "interval": "5m"}
 
 
-def dial(exchange: Exchange) -> connect:
-    return connect(f"{exchange.ws_url}/ws", compression=None, close_timeout=HANG)
+@contextlib.asynccontextmanager
+async def dial(exchange: Exchange) -> AsyncIterator[ClientConnection]:
+    """A client that hangs up in the end: a closing handshake would wait behind candles that it does not read."""
+    socket = await connect(f"{exchange.ws_url}/ws", compression=None, close_timeout=HANG)
+    try:
+        yield socket
+    finally:
+        socket.transport.abort()
+        await socket.wait_closed()
 
 
 async def tell(socket: ClientConnection, **fields: object) -> None:
