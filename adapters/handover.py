@@ -14,12 +14,12 @@ import asyncio
 import enum
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import attrs
 
 from adapters.publisher import Item
+from adapters.threads import on_thread
 
 if TYPE_CHECKING:
     from adapters.guest_stream import GuestStream
@@ -102,13 +102,7 @@ class Handover:
             if await asyncio.to_thread(self._overlap) is not None:  # comparing thousands of items takes milliseconds
                 break
             await asyncio.sleep(_LOOK_EVERY)
-        # Off the loop, for it may have to wait for the consumer, and on a thread of its own: whoever else needs the
-        # loop's pool, as the resolving of names does, must not wait with it.
-        thread = ThreadPoolExecutor(1, thread_name_prefix="handover")
-        try:
-            return await asyncio.get_running_loop().run_in_executor(thread, self._switch)
-        finally:
-            thread.shutdown(wait=False)
+        return await on_thread(self._switch, "handover")  # it may have to wait for the consumer
 
     def _switch(self) -> Outcome:
         self._old.publisher.shut()
