@@ -35,6 +35,7 @@ PLUGINS = {
     "generic, sleeping": ROOT / "fixtures" / "plugins" / "generic-sleeping" / "plugin.wasm",
     "generic, Zig": ROOT / "fixtures" / "zig" / "generic-blocking" / "plugin.wasm",
 }
+DEADLINE = 0.3  # seconds
 LOOPS = ROOT / "fixtures" / "wat" / "loops.wat"
 
 Measure = Callable[[], Awaitable[float]]
@@ -94,6 +95,22 @@ async def close_looping() -> float:
         return await timed(stream.aclose())
 
 
+async def close_in_a_flood(exchange: Exchange, path: Path) -> float:
+    """``stream.aclose()`` while the exchange sends as fast as it can, and so answers no close frame."""
+    async with streaming(exchange, path) as (_, stream):
+        exchange.flood(100_000)
+        return await timed(stream.aclose())
+
+
+async def miss_a_deadline() -> float:
+    """From the deadline of a call to its error, for a guest that loops."""
+    async with compat.open_plugin(bytes(wasmtime.wat2wasm(LOOPS.read_text()))) as plugin:
+        begun = time.perf_counter()
+        with contextlib.suppress(compat.PluginTimeoutError):
+            await plugin.call("start_stream", timeout=DEADLINE)
+        return time.perf_counter() - begun - DEADLINE
+
+
 async def interrupt(exchange: Exchange) -> float:
     """Ctrl-C of ``plugin-compat run`` in the middle of its output, to the end of the process."""
     rewrites = [f"--rewrite={old}={new}" for old, new in exchange.rewrites.items()]
@@ -128,6 +145,10 @@ async def main(rounds: int) -> None:
             rows.append((f"stream of {name}", "2", lambda path=path: close_stream(exchange, path)))  # type: ignore[misc]
             rows.append((f"plugin, {name}", "2", lambda path=path: close_plugin(exchange, path)))  # type: ignore[misc]
         rows.append(("guest that loops", "2", close_looping))
+        rows.append(("call past its deadline", "", miss_a_deadline))
+        for kind in ("legacy", "generic, blocking"):
+            path = PLUGINS[kind]
+            rows.append((f"{kind}, in a flood", "2", lambda path=path: close_in_a_flood(exchange, path)))  # type: ignore[misc]
         rows.append(("Ctrl-C of run", "2", lambda: interrupt(exchange)))
         print(f"{'what is stopped':<32} {'ms':>8} {'x plain':>8} {'promise':>8}")
         least = 0.0
