@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,8 +30,10 @@ from compat import (
     blocking,
 )
 from compat.demo.exchange import Exchange
+from tests.support.guests import Answer
+from tests.support.legacy import legacy
 from tests.support.plugins import FIXTURES, PluginFixture, candle_key
-from tests.support.processes import python
+from tests.support.processes import hearing_ctrl_c, python
 from tests.support.simex import QUICK, candle_of, candles
 from tests.support.waiting import HANG, guest_threads, wait_until
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
 LEGACY, GENERIC = PLUGINS["legacy-callback"], PLUGINS["generic-blocking"]
+HOUR = 3_600.0
 BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
 
 
@@ -156,6 +160,23 @@ def test_calls_and_metadata_and_errors_cross_the_border() -> None:
             plugin.call("nope")
         with pytest.raises(KeyFormatError):
             plugin.stream("nonsense")
+
+
+def test_a_call_that_is_interrupted_is_given_up() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        wait_until(lambda: guest_threads() and sys._current_frames()[main].f_code.co_name == "wait", "it waits")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with blocking.open_plugin(legacy("callback", hang=Answer(then="loop"), answer=Answer("well"))) as plugin:
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with hearing_ctrl_c(), pytest.raises(KeyboardInterrupt):
+            plugin.call("hang", timeout=HOUR)
+        interrupting.join()
+        assert plugin.call("answer", timeout=HOUR) == b"well"  # which would have to wait for the other
 
 
 def test_a_plugin_is_used_inside_its_with_block_only() -> None:

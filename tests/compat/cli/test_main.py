@@ -374,3 +374,9 @@ def test_colours_are_for_terminals_that_want_them_in_reports_and_errors(environm
     assert "go-command-module" in report
     assert "/proc/self/mem: Input/output error" in error
     assert [bool(SEEN.search(report)), bool(SEEN.search(error))] == [not environment] * 2
+
+
+def test_wrong_usage_is_not_told_in_colours_that_nobody_wants() -> None:
+    code, shown = on_a_terminal("inspect", "missing.wasm", environment={"NO_COLOR": "1"})
+    assert (code, shown.partition("'missing.wasm'")[0]) == (2, "error: Invalid value for 'PATH...': ")
+    assert not SEEN.search(shown)

@@ -359,17 +359,31 @@ async def test_a_rejected_stream_exits_with_1_and_the_plugin_s_words(command: Co
     assert "unknown_symbol: no market NOPE-USDT" in outcome.err
 
 
-async def test_a_stream_that_the_plugin_ends_exits_with_0(command: Command) -> None:
+async def end_by(command: Command, fixture: PluginFixture, last_words: str) -> Outcome:
+    """Run against an exchange that sends two candles and then this."""
     async with Exchange(mode="replay", rate=math.inf, limit=2) as exchange:
 
-        async def say_goodbye() -> None:
+        async def say() -> None:
             await until(lambda: exchange.journal.klines == 2, "both candles are sent")
-            await exchange.broadcast('{"event":"goodbye"}')
+            await exchange.broadcast(last_words)
 
-        outcome, _ = await asyncio.gather(
-            run(command, exchange, PLUGINS["legacy-command"], "--allow-private"), say_goodbye()
-        )
+        outcome, _ = await asyncio.gather(run(command, exchange, fixture, "--allow-private"), say())
+    return outcome
+
+
+async def test_a_stream_that_the_plugin_ends_exits_with_0(command: Command) -> None:
+    outcome = await end_by(command, PLUGINS["legacy-command"], '{"event":"goodbye"}')
     assert (outcome.code, outcome.out.count(b"\n"), told(outcome.err)) == (0, 2, ["2 items, 0 gaps"])
+
+
+async def test_a_stream_that_fails_after_items_tells_what_it_came_to_and_then_the_error(command: Command) -> None:
+    outcome = await end_by(command, LEGACY, '{"event":"error","code":"unknown_symbol","message":"it was delisted"}')
+    assert (outcome.code, outcome.out.count(b"\n")) == (1, 2)
+    end, error, remedy = outcome.err.splitlines()
+    assert told(end) == ["2 items, 0 gaps"]
+    assert error.startswith(f"error: plugin 'legacy' refused stream {KEY}: ")
+    assert "it was delisted" in error
+    assert remedy.startswith("  ")
 
 
 def test_a_module_that_cannot_run_exits_with_1_and_the_finding(command: Command) -> None:
