@@ -34,53 +34,80 @@ def begun(*arguments: str, **options: Any) -> Any:
     return running("-W", "error", *arguments, cwd=ROOT, **options)
 
 
-async def run(*arguments: str) -> Finished:
-    async with begun(*arguments) as process:
-        return await end_of(process)
+def shows_ten_candles(end: Finished) -> None:
+    lines = end.out.decode().splitlines()
+    assert len(lines) == 10
+    assert all(CANDLE.fullmatch(line) for line in lines)
 
 
-def commands() -> list[str]:
-    """The commands in the table of the folder's README."""
+def follows_both_kinds_and_tells_events(end: Finished) -> None:
+    output = end.out.decode()
+    gaps = 0
+    for source in ("legacy", "generic"):
+        for symbol in ("BTC-USDT", "ETH-USDT"):
+            of_one = re.findall(rf"^{source} +{symbol} +(.*)$", output, re.MULTILINE)
+            assert sum(bool(re.fullmatch(r"[\d.]+", text)) for text in of_one) == 30
+            gaps += sum(text.startswith("gap: ") for text in of_one)
+    assert gaps >= 1  # at the latest of the one that had its first item last, when the exchange cut all connections
+
+
+def ends_with_the_one_that_fails(end: Finished) -> None:
+    assert "no market NOPE-USDT" in end.err  # the others wait for it to begin
+
+
+def holds_the_stream_back(end: Finished) -> None:
+    last = end.out.decode().splitlines()[-1]
+    assert last == f"handled 500 items, never more than {actor_sink.MAILBOX} in the mailbox"
+
+
+def answers_when_its_mailbox_is_empty(end: Finished) -> None:
+    *answers, result = end.out.decode().splitlines()
+    assert answers == [f"{count} candles so far, none waits" for count in range(64, 500, 64)]
+    assert result.startswith("500 candles, ")
+
+
+def shows_ten_ticks(end: Finished) -> None:
+    lines = end.out.decode().splitlines()
+    assert len(lines) == 10
+    assert all(re.fullmatch(r"(legacy|generic) BTC-USDT 1m \d\d:\d\d [\d.]+", line) for line in lines)
+
+
+def cannot_be_loaded(end: Finished) -> None:
+    assert "unknown import: `env::ws_connect` has not been defined" in end.err
+
+
+#: The commands in the table of the folder's README, with their exit codes and what they show.
+COMMANDS: dict[str, tuple[int, Callable[[Finished], None]]] = {
+    "examples/script.py": (0, shows_ten_candles),
+    "examples/task_group.py": (0, follows_both_kinds_and_tells_events),
+    "examples/task_group.py 30 BTC-USDT NOPE-USDT": (1, ends_with_the_one_that_fails),
+    "examples/actor_sink.py": (0, holds_the_stream_back),
+    "examples/actor_pykka.py": (0, answers_when_its_mailbox_is_empty),
+    "-m examples.adopting after legacy": (0, shows_ten_ticks),
+    "-m examples.adopting after generic": (0, shows_ten_ticks),
+    "-m examples.adopting before legacy": (0, shows_ten_ticks),
+    "-m examples.adopting before generic": (1, cannot_be_loaded),
+}
+
+
+def test_these_are_the_commands_of_the_readme() -> None:
     found = re.findall(r"`\.venv/bin/python (.+?)`", (FOLDER / "README.md").read_text())
-    assert found
-    return found
+    assert found == list(COMMANDS)
 
 
-@pytest.fixture(scope="module")
-def finished() -> dict[str, Finished]:
-    """What became of every command of the README, a few of them run at once."""
-
-    async def run_all() -> dict[str, Finished]:
-        few = asyncio.Semaphore(3)
-
-        async def run_in_turn(command: str) -> Finished:
-            async with few:
-                return await run(*command.split())
-
-        found = await asyncio.gather(*(run_in_turn(command) for command in commands()))
-        return dict(zip(commands(), found, strict=True))
-
-    return asyncio.run(run_all())
-
-
-@pytest.mark.parametrize("command", commands())
-def test_every_command_of_the_readme_runs_as_written(command: str, finished: dict[str, Finished]) -> None:
-    end = finished[command]
-    refused = " before generic" in command or "NOPE" in command
-    assert (end.code, bool(end.err)) == ((1, True) if refused else (0, False)), end.err
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_every_command_of_the_readme_runs_as_written(command: str) -> None:
+    code, shows_what_it_should = COMMANDS[command]
+    async with begun(*command.split()) as process:
+        end = await end_of(process)
+    assert (end.code, bool(end.err)) == (code, code != 0), end.err
     assert "Traceback" not in end.err
-    assert refused or end.out
+    shows_what_it_should(end)
 
 
 def test_the_readme_names_every_example() -> None:
     text = (FOLDER / "README.md").read_text()
     assert {path.name for path in FOLDER.glob("*.py") if f"]({path.name})" not in text} == set()
-
-
-def test_the_script_prints_ten_candles_of_the_simulator(finished: dict[str, Finished]) -> None:
-    lines = finished["examples/script.py"].out.decode().splitlines()
-    assert len(lines) == 10
-    assert all(CANDLE.fullmatch(line) for line in lines)
 
 
 Script = Callable[..., tuple[int | str | None, str, str]]
@@ -129,35 +156,6 @@ def test_the_script_tells_in_one_line_what_is_wrong(run_script: Script, argument
     assert (code, output) == (1, "")
     assert told in errors
     assert len(errors.splitlines()) == 1
-
-
-def test_the_task_group_follows_both_kinds_tells_events_and_ends(finished: dict[str, Finished]) -> None:
-    output = finished["examples/task_group.py"].out.decode()
-    gaps = 0
-    for source in ("legacy", "generic"):
-        for symbol in ("BTC-USDT", "ETH-USDT"):
-            of_one = re.findall(rf"^{source} +{symbol} +(.*)$", output, re.MULTILINE)
-            assert sum(bool(re.fullmatch(r"[\d.]+", text)) for text in of_one) == 30
-            gaps += sum(text.startswith("gap: ") for text in of_one)
-    assert gaps >= 1  # one for each stream that was connected when the exchange cut all connections
-
-
-def test_one_failure_ends_the_whole_task_group(finished: dict[str, Finished]) -> None:
-    end = finished["examples/task_group.py 30 BTC-USDT NOPE-USDT"]  # the others wait for one that never begins
-    assert end.code == 1
-    assert "no market NOPE-USDT" in end.err
-    assert "Traceback" not in end.err
-
-
-def test_the_actor_of_a_plain_sink_holds_the_stream_back(finished: dict[str, Finished]) -> None:
-    output = finished["examples/actor_sink.py"].out.decode()
-    assert output.splitlines()[-1] == f"handled 500 items, never more than {actor_sink.MAILBOX} in the mailbox"
-
-
-def test_the_actor_of_pykka_answers_when_its_mailbox_is_empty(finished: dict[str, Finished]) -> None:
-    *answers, result = finished["examples/actor_pykka.py"].out.decode().splitlines()
-    assert answers == [f"{count} candles so far, none waits" for count in range(64, 500, 64)]
-    assert result.startswith("500 candles, ")
 
 
 def test_an_actor_that_has_died_is_noticed() -> None:
