@@ -30,6 +30,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from compat.demo.scenario import After, Drop, Scenario, Step
 from tests.resilience.conftest import PLUGINS, NotedBackoff, settings
+from tests.support.clocks import StopWatch
 from tests.support.rogue.behaviours import BEHAVIOURS
 from tests.support.rogue.certificates import Authority, serving
 from tests.support.rogue.peer import Forwarder, Rogue
@@ -45,9 +46,9 @@ ORIGIN = "wss://stream.simex.example"
 PATIENT = "429 with seconds"  # takes them
 
 
-def hasty() -> AdapterSettings:
+def hasty(**chosen: object) -> AdapterSettings:
     """Finds out soon that something is wrong, but for the first connection, with which nothing is."""
-    return settings(connector=Brisk(attrs.evolve(HASTY, open_timeout=HANG), HASTY))
+    return settings(connector=Brisk(attrs.evolve(HASTY, open_timeout=HANG), HASTY), **chosen)
 
 
 def open_at(fixture: PluginFixture, url: str, chosen: AdapterSettings) -> Opening:
@@ -70,10 +71,11 @@ FIRST_OPEN = NAMES.index("stays silent")  # the first that accepts the WebSocket
     "behaviours", [NAMES[:FIRST_OPEN], NAMES[FIRST_OPEN:]], ids=["before it is open", "while it is open"]
 )
 async def test_a_stream_survives_every_misbehaviour_of_a_server(both: PluginFixture, behaviours: list[str]) -> None:
+    idle = StopWatch()  # which stands still while all is well: a busy machine needs its time
     async with (
         forwarded() as (exchange, between),
         contextlib.AsyncExitStack() as rogues,
-        open_at(both, between.ws_url, hasty()) as plugin,
+        open_at(both, between.ws_url, hasty(monotonic=idle)) as plugin,
         watching(plugin, idle_limit=0.4) as watched,
     ):
         await watched.back(exchange, 0)
@@ -84,7 +86,9 @@ async def test_a_stream_survives_every_misbehaviour_of_a_server(both: PluginFixt
                 between.upstream = rogue.port
                 accepted = len(exchange.journal.connections)
                 between.cut()
+                idle.run()
                 await tried_again(rogue)
+                idle.stop()
                 await watched.back(exchange, accepted)
         await until(lambda: watched.stream.state is StreamState.STREAMING, "it streams")
     assert watched.error is None

@@ -1,14 +1,15 @@
-"""Time in the hands of a test: a clock that stands still, and bounds that become short at the right moment."""
+"""Time in the hands of a test: clocks that stand still, and bounds that become short at the right moment."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adapters.bounds import Bounds
     from adapters.buckets import TokenBuckets
 
-__all__ = ["FOREVER", "Clock", "hurry", "in_line"]
+__all__ = ["FOREVER", "Clock", "StopWatch", "hurry", "in_line"]
 
 #: Seconds of a deadline that a test does not live to see: whoever waited for it would hang.
 FOREVER = 3_600.0
@@ -29,6 +30,25 @@ class Clock:
     def __call__(self) -> float:
         self.reads += 1
         return self.now
+
+
+class StopWatch:
+    """Seconds that pass as they do, but only while the test lets them. May be read on any thread."""
+
+    def __init__(self) -> None:
+        self._state: tuple[float, float | None] = (0.0, None)  # what has passed before, and since when it runs
+
+    def __call__(self) -> float:
+        passed, since = self._state
+        return passed if since is None else passed + time.monotonic() - since
+
+    def run(self) -> None:
+        """Let the seconds pass."""
+        self._state = (self(), time.monotonic())
+
+    def stop(self) -> None:
+        """Let them stand still."""
+        self._state = (self(), None)
 
 
 def hurry(bounds: Bounds, **seconds: float) -> None:
