@@ -167,7 +167,8 @@ async def test_items_are_healthy_only_if_they_came_for_long_enough(make_stream: 
         made.after(TRAP)
 
 
-async def test_after_healthy_items_waits_and_budgets_begin_anew(make_stream: MakeStream) -> None:
+@pytest.mark.parametrize("seconds", [5.0, 500.0], ids=["just long enough", "far longer"])
+async def test_after_healthy_items_waits_and_budgets_begin_anew(make_stream: MakeStream, seconds: float) -> None:
     clock = Clock()
     stream = await make_stream(monotonic=clock)
     made = recovery(stream, attempts=1, healthy_after=5.0, first=1, highest=1_000)
@@ -175,7 +176,7 @@ async def test_after_healthy_items_waits_and_budgets_begin_anew(make_stream: Mak
     for _ in range(5):
         assert made.after(TRAP) <= 1
         await deliver(stream)
-        clock.now += 5.0
+        clock.now += seconds
         await deliver(stream)
     made.after(TRAP)
     with pytest.raises(RestartsExhaustedError):  # what flowed before is no excuse twice
@@ -184,10 +185,17 @@ async def test_after_healthy_items_waits_and_budgets_begin_anew(make_stream: Mak
 
 async def test_a_quiet_connection_that_stood_for_long_was_healthy(make_stream: MakeStream) -> None:
     made = recovery(await make_stream(), attempts=1)
-    for _ in range(5):
-        made.after(LOST, stood=60)
+    for stood in (60, 600, 60, 600):
+        made.after(LOST, stood=stood)
     with pytest.raises(OutageError):
         made.after(LOST, stood=59)
+
+
+async def test_a_connection_that_never_was_has_not_stood(make_stream: MakeStream) -> None:
+    made = recovery(await make_stream(), attempts=1, healthy_after=0.25)
+    made.after(REFUSED)
+    with pytest.raises(OutageError):
+        made.after(REFUSED)
 
 
 async def test_one_gap_is_told_however_many_attempts_it_takes(make_stream: MakeStream) -> None:

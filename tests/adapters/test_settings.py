@@ -8,8 +8,10 @@ import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.bounds import Bounds
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import WebSocketConnector
+from adapters.runtime.watch import LINGER_AFTER
 from adapters.settings import AdapterSettings, Backoff
 
 
@@ -40,6 +42,14 @@ async def test_the_http_client_follows_no_redirect_and_gives_up_after_15_seconds
     async with AdapterSettings().http_client() as client:
         assert not client.follow_redirects
         assert client.timeout == httpx.Timeout(15.0)
+
+
+def test_what_is_waited_for_when_a_stream_is_closed_fits_into_two_seconds() -> None:
+    bounds = Bounds()
+    assert bounds.leave_timeout >= 0.1  # or no guest could leave by itself
+    assert LINGER_AFTER >= 0.5  # or one that is only slow would count as one that cannot be stopped
+    assert bounds.leave_timeout + LINGER_AFTER < 2
+    assert bounds.farewell_timeout + LINGER_AFTER < 2
 
 
 def test_the_configuration_is_not_shown() -> None:

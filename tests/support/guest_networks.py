@@ -239,7 +239,11 @@ def broken(words: str = "it broke off") -> ConnectionLostError:
 
 
 def http_echo() -> httpx.AsyncClient:
-    """A client whose requests come back as they were sent."""
-    return httpx.AsyncClient(
-        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=request.content))
-    )
+    """A client whose requests come back as they were sent, but for one to ``/down``."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/down":
+            raise httpx.ConnectError("it is down")
+        return httpx.Response(200, content=request.content)
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(respond))

@@ -64,6 +64,21 @@ async def test_an_http_request_is_made_on_the_loop() -> None:
         assert (reply.status, reply.body) == (200, b"body")
 
 
+async def test_a_request_that_the_network_has_let_fail_is_remembered_with_its_moment() -> None:
+    clock = Jumping()
+    async with scripted(clock=clock) as (bench, _):
+        assert bench.network.request_failed_since(0) is None
+        await bench.do(bench.network.request, "GET", "https://api.example/", {}, b"")
+        assert bench.network.request_failed_since(0) is None  # it has not failed
+        began = clock.time
+        clock.time += 1
+        with pytest.raises(ConnectFailedError) as caught:
+            await bench.do(bench.network.request, "GET", "https://api.example/down", {}, b"")
+        for moment in (began, clock.time):
+            assert bench.network.request_failed_since(moment) is caught.value
+        assert bench.network.request_failed_since(clock.time + 0.001) is None
+
+
 async def test_what_the_policy_denies_is_raised_and_remembered() -> None:
     async with scripted(clock=Jumping()) as (bench, connector):
         with pytest.raises(NetworkDeniedError) as caught:
