@@ -29,9 +29,8 @@ from compat import (
     UnknownSourceError,
     blocking,
 )
+from compat.background import BackgroundLoop
 from compat.demo.exchange import Exchange
-from tests.support.guests import Answer
-from tests.support.legacy import legacy
 from tests.support.plugins import FIXTURES, PluginFixture, candle_key
 from tests.support.processes import hearing_ctrl_c, python
 from tests.support.simex import QUICK, candle_of, candles
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
 LEGACY, GENERIC = PLUGINS["legacy-callback"], PLUGINS["generic-blocking"]
-HOUR = 3_600.0
 BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
 
 
@@ -162,21 +160,31 @@ def test_calls_and_metadata_and_errors_cross_the_border() -> None:
             plugin.stream("nonsense")
 
 
-def test_a_call_that_is_interrupted_is_given_up() -> None:
+def test_what_is_waited_for_is_cancelled_when_the_wait_is_interrupted() -> None:
     main = threading.main_thread().ident
     assert main is not None
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     def interrupt() -> None:
-        wait_until(lambda: guest_threads() and sys._current_frames()[main].f_code.co_name == "wait", "it waits")
+        wait_until(lambda: begun.is_set() and sys._current_frames()[main].f_code.co_name == "wait", "it waits")
         signal.pthread_kill(main, signal.SIGINT)
 
-    with blocking.open_plugin(legacy("callback", hang=Answer(then="loop"), answer=Answer("well"))) as plugin:
-        interrupting = threading.Thread(target=interrupt)
-        interrupting.start()
-        with hearing_ctrl_c(), pytest.raises(KeyboardInterrupt):
-            plugin.call("hang", timeout=HOUR)
-        interrupting.join()
-        assert plugin.call("answer", timeout=HOUR) == b"well"  # which would have to wait for the other
+    loop, interrupting = BackgroundLoop("it"), threading.Thread(target=interrupt)
+    loop.start()
+    interrupting.start()
+    with hearing_ctrl_c(), pytest.raises(KeyboardInterrupt):
+        loop.run(work)
+    wait_until(cancelled.is_set, "it is cancelled")
+    interrupting.join()
+    loop.stop(lambda: asyncio.sleep(0))
 
 
 def test_a_plugin_is_used_inside_its_with_block_only() -> None:

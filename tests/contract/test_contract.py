@@ -17,7 +17,6 @@ import pytest
 import trustme
 
 from compat import (
-    AdapterSettings,
     ConfigurationError,
     DetectionError,
     EventKind,
@@ -34,7 +33,7 @@ from compat import (
 from compat.demo.exchange import Exchange
 from tests.contract.conftest import EACH_KIND
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
-from tests.support.simex import QUICK, candle_of, candles
+from tests.support.simex import candle_of, candles, unhurried
 from tests.support.waiting import HANG, drain, guest_threads, told, until
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ async def test_metadata_is_read_without_the_network(fixture: PluginFixture, trad
 
 
 async def test_what_is_no_stream_is_asked_for_in_the_same_words(fixture: PluginFixture, trading: Trading) -> None:
-    settings = AdapterSettings(backoff=QUICK, token_buckets=TokenBuckets())
+    settings = unhurried(token_buckets=TokenBuckets())
     async with trading(Exchange(), settings=settings) as plugin:
         offered = {item.name for item in plugin.report.exports}
         for command, export in (("getMarkets", "list_markets"), ("getTimeframes", "get_timeframes")):
@@ -101,7 +100,7 @@ async def test_a_configured_stream_starts_with_the_first_candle_and_stops_when_i
 ) -> None:
     exchange = Exchange(mode="replay", rate=200)
     config = {fixture.credential: "correct-horse"}
-    settings = AdapterSettings(backoff=QUICK, clock=lambda: NOW)
+    settings = unhurried(clock=lambda: NOW)
     before = time.time_ns()
     async with (
         exchange,
@@ -214,7 +213,7 @@ async def test_garbage_between_candles_is_ignored(trading: Trading) -> None:
 
 async def test_a_slow_consumer_makes_the_plugin_wait_and_loses_nothing(flavour: Flavour, trading: Trading) -> None:
     exchange = Exchange(mode="replay", rate=math.inf, limit=400, pad=lambda n: 300 if n % 3 else 5)
-    settings = AdapterSettings(buffer=8)
+    settings = unhurried(buffer=8)
     async with trading(exchange, settings=settings) as plugin, plugin.stream(candle_key()) as stream:
         await until(lambda: stream.stats.buffered == 8, "the buffer fills")
         items = []
@@ -244,7 +243,7 @@ def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 async def test_streams_run_over_tls(trading: Trading, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     server, client = tls
     exchange = Exchange(mode="replay", rate=math.inf, limit=20, ssl=server)
-    settings = AdapterSettings(connector=WebSocketConnector(ssl=client), backoff=QUICK)
+    settings = unhurried(connector=WebSocketConnector(ssl=client, open_timeout=HANG))
     async with trading(exchange, settings=settings) as plugin, plugin.stream(candle_key()) as stream:
         items = await drain(stream, 20)
         assert exchange.ws_url.startswith("wss://")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compat import AdapterSettings, CompatError, EventKind, StreamState
+from compat import CompatError, EventKind, StreamState
 from compat.demo.exchange import Exchange
 from compat.demo.market import GENESIS
 from tests.support.plugins import PluginFixture, candle_key
-from tests.support.simex import PROMPT, QUICK, Brisk, candle_of, candles
+from tests.support.simex import Brisk, candle_of, candles, unhurried
 from tests.support.waiting import HANG, drain, guest_threads, told, until
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def came_over(exchange: Exchange, connection: int, item: StreamData) -> bool:
 
 async def test_a_stream_recovers_when_the_exchange_closes_or_drops_it(trading: Trading) -> None:
     exchange = Exchange(rate=100)
-    settings = AdapterSettings(backoff=QUICK, bounds=PROMPT)
-    async with trading(exchange, settings=settings) as plugin, plugin.stream(candle_key()) as stream:
+    async with trading(exchange) as plugin, plugin.stream(candle_key()) as stream:
         items = await drain(stream, 5)
         places = []
         for turn, interrupt in enumerate((exchange.close_all, exchange.drop_all), start=1):
@@ -57,7 +56,7 @@ async def test_a_consumer_that_leaves_early_leaves_nothing_behind(
     open_: Open, fixture: PluginFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Its sockets are full, so that the exchange never gets to answer a close.
-    settings = AdapterSettings(buffer=16, connector=Brisk())
+    settings = unhurried(buffer=16, connector=Brisk())
     async with Exchange(rate=math.inf) as exchange:
         async with open_(exchange, settings=settings) as plugin:
             async with plugin.stream(candle_key()) as stream:

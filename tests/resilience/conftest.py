@@ -6,7 +6,7 @@ import asyncio
 import gc
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from compat import AdapterSettings, Backoff, Pacing, lingering_guests
 from tests.support.plugins import FIXTURES, PluginFixture
 from tests.support.resources import all_returned
-from tests.support.simex import PROMPT
+from tests.support.simex import unhurried
 from tests.support.unblocked import unblocked
 from tests.support.waiting import until
 
@@ -29,9 +29,9 @@ SOON = Backoff(first=0.02, highest=0.1, healthy_after=0.2)
 AT_ONCE = Pacing(rate=1_000, burst=1_000)
 
 
-def settings(**chosen: object) -> AdapterSettings:
-    """What recovers quickly, but for what is chosen."""
-    return AdapterSettings(**{"backoff": SOON, "pacing": AT_ONCE, "bounds": PROMPT, **chosen})  # type: ignore[arg-type]
+def settings(**chosen: Any) -> AdapterSettings:
+    """What tries again at once, more or less, but for what is chosen."""
+    return unhurried(**{"backoff": SOON, "pacing": AT_ONCE, **chosen})
 
 
 @attrs.frozen

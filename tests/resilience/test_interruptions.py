@@ -92,7 +92,7 @@ class _OneLarge:
 
 async def test_a_message_that_is_too_large_costs_the_connection_and_no_more(both: PluginFixture) -> None:
     pad = _OneLarge()
-    connector = WebSocketConnector(max_message=64_000)
+    connector = WebSocketConnector(max_message=64_000, open_timeout=HANG)
     async with (
         Exchange(rate=200, history=0, pad=pad) as exchange,
         open_against(both, exchange, settings=settings(connector=connector)) as plugin,

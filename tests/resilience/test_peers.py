@@ -216,8 +216,7 @@ def certified(tmp_path: Path) -> Certified:
 
 async def test_a_server_that_nobody_trusts_is_not_spoken_to(both: PluginFixture, certified: Certified) -> None:
     async with Exchange(ssl=certified.good) as exchange:
-        chosen = settings(connector=WebSocketConnector())
-        async with open_at(both, exchange.ws_url, chosen) as plugin, watching(plugin) as watched:
+        async with open_at(both, exchange.ws_url, settings()) as plugin, watching(plugin) as watched:
             error = await watched.end()
         assert exchange.journal.connections == []
     assert isinstance(error, ConnectFailedError)

@@ -17,12 +17,24 @@ from tests.support.flavours import ASYNCIO, Flavour
 from tests.support.plugins import PluginFixture
 from tests.support.waiting import HANG
 
-__all__ = ["PROMPT", "QUICK", "Brisk", "Candle", "candle_of", "candles", "open_against"]
+__all__ = ["QUICK", "Brisk", "Candle", "candle_of", "candles", "open_against", "unhurried"]
 
 QUICK = Backoff(first=0.05, highest=0.2)
 
-#: A parked guest that asks for a dead connection again and again is replaced soon. One that helps itself asks once.
-PROMPT = Bounds(asking_after=0.1)
+_BOUNDS = Bounds(
+    metadata_timeout=HANG,
+    configure_timeout=HANG,
+    prepare_timeout=HANG,
+    message_timeout=HANG,
+    # A parked guest that asks for a dead connection again and again is replaced soon. One that helps itself asks once.
+    asking_after=0.1,
+)
+
+
+def unhurried(**chosen: Any) -> AdapterSettings:
+    """What recovers quickly and gives up late, but for what is chosen: a busy machine is no failure of a plugin."""
+    connector = WebSocketConnector(open_timeout=HANG)
+    return AdapterSettings(**{"backoff": QUICK, "bounds": _BOUNDS, "connector": connector, **chosen})
 
 
 @attrs.define(eq=False)
@@ -89,7 +101,7 @@ def open_against(
         config=config,
         rewrite=exchange.rewrites,
         allow_private=True,
-        settings=settings or AdapterSettings(backoff=QUICK),
+        settings=settings or unhurried(),
     )
 
 
