@@ -242,6 +242,7 @@ def test_instructions_are_bounded_over_all_that_one_reader_evaluates() -> None:
     assert reader.at == len(five) * 2 + 1  # it does not go on to see how many more there are
 
 
+@pytest.mark.nightly
 def test_instructions_have_the_usual_bound_unless_another_is_given() -> None:
     most = USUAL.max_instructions
     assert Reader(b"\x41\x01" * most + b"\x0b").constant(()) == 1
