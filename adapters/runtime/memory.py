@@ -34,7 +34,6 @@ __all__ = ["KEPT_REQUESTS", "QUARANTINE", "KernelMemory", "LostRequestError", "O
 QUARANTINE = 64  # host calls between the last use of a block and its freeing
 KEPT_REQUESTS = 256  # the first requests of a call that are never freed
 DEFAULT_BUDGET = 64 * 2**20  # bytes
-_MAX_REQUEST = 64 * 2**20  # bytes
 _CHECK_EVERY = 32  # host calls between two looks at the budget
 
 
@@ -58,6 +57,7 @@ class KernelMemory:
         layout: The kernel's layout, as probed.
         budget: Bytes that the kernel's memory may extend to.
         on_budget: Told when the budget is spent, and again whenever a quarter more is.
+        max_request: Bytes of a request; a longer one is cut.
     """
 
     def __init__(
@@ -67,7 +67,9 @@ class KernelMemory:
         layout: KernelLayout,
         budget: int = DEFAULT_BUDGET,
         on_budget: Callable[[], None] = lambda: None,
+        max_request: int = 64 * 2**20,
     ) -> None:
+        self._max_request = max_request
         self.reclaim = reclaim
         self.host_calls = 0  # since memory was last reset
         self.host_calls_in_call = 0
@@ -144,7 +146,7 @@ class KernelMemory:
                 raise StaleBlockError(msg)
             msg = f"there is no block of kernel memory at offset {offset}"
             raise LostRequestError(msg)
-        request = kernel.read(offset, min(length, _MAX_REQUEST))
+        request = kernel.read(offset, min(length, self._max_request))
         if self.reclaim:
             self._note_request(offset, length)
             self._free_due(kernel)

@@ -124,9 +124,9 @@ class ModelKernel:
 class ModelGuest:
     """A guest that never frees, on the model; it knows the truth about every block and checks each freeing."""
 
-    def __init__(self, *, quarantine: int, kept: int, reclaim: bool = True) -> None:
+    def __init__(self, *, quarantine: int, kept: int, reclaim: bool = True, max_request: int = 2**20) -> None:
         self.quarantine, self.kept = quarantine, kept
-        self.memory = KernelMemory(reclaim=reclaim, layout=UNKNOWN)
+        self.memory = KernelMemory(reclaim=reclaim, layout=UNKNOWN, max_request=max_request)
         self.kernel = ModelKernel(on_free=self.check_freeing)
         self.requests: list[Block] = []
         self.replies: list[tuple[Block, bytes]] = []
@@ -285,9 +285,8 @@ def test_a_request_that_is_nowhere_is_told_from_one_that_was_freed() -> None:
         memory.take(ModelKernel().access, 5)
 
 
-def test_a_request_that_is_longer_than_any_can_be_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_MAX_REQUEST", 10)
-    guest = ModelGuest(quarantine=QUARANTINE, kept=KEPT_REQUESTS)
+def test_a_request_that_is_longer_than_any_can_be_is_cut() -> None:
+    guest = ModelGuest(quarantine=QUARANTINE, kept=KEPT_REQUESTS, max_request=10)
     block = guest.allocate(100)
     guest.kernel.data[block.offset] = b"x" * 100
     assert guest.memory.take(guest.kernel.access, block.offset) == b"x" * 10
