@@ -12,14 +12,15 @@ from tests.support.waiting import until
 
 
 async def test_the_result_comes_back_and_the_loop_goes_on_meanwhile() -> None:
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
 
     def work() -> str:
+        begun.set()
         go.wait()
         return threading.current_thread().name
 
     waiting = asyncio.create_task(on_thread(work, "worker"))
-    await until(lambda: "worker" in names(), "the thread runs")
+    await until(begun.is_set, "the work has begun")
     go.set()
     assert await waiting == "worker"
 
@@ -33,14 +34,15 @@ async def test_what_the_work_raises_is_raised() -> None:
 
 
 async def test_a_caller_who_is_cancelled_does_not_wait_for_the_work() -> None:
-    go, done = threading.Event(), threading.Event()
+    begun, go, done = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
+        begun.set()
         go.wait()
         done.set()
 
     waiting = asyncio.create_task(on_thread(work, "worker"))
-    await until(lambda: "worker" in names(), "the thread runs")
+    await until(begun.is_set, "the work has begun")
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -50,18 +52,18 @@ async def test_a_caller_who_is_cancelled_does_not_wait_for_the_work() -> None:
 
 
 def test_work_that_outlives_its_loop_ends_quietly() -> None:
+    threads: list[threading.Thread] = []
     go = threading.Event()
 
+    def work() -> None:
+        threads.append(threading.current_thread())
+        go.wait()
+
     async def begin() -> None:
-        waiting = asyncio.create_task(on_thread(go.wait, "worker"))
-        await until(lambda: "worker" in names(), "the thread runs")
+        waiting = asyncio.create_task(on_thread(work, "worker"))
+        await until(lambda: threads, "the work has begun")
         waiting.cancel()
 
     asyncio.run(begin())
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "worker"]
     go.set()
-    thread.join()  # pytest fails the test if the thread has raised
-
-
-def names() -> list[str]:
-    return [thread.name for thread in threading.enumerate()]
+    threads[0].join()  # pytest fails the test if the thread has raised
