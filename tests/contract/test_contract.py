@@ -23,6 +23,7 @@ from compat import (
     Plugin,
     PluginKind,
     RequestFailedError,
+    StreamManager,
     StreamRejectedError,
     StreamState,
     TokenBuckets,
@@ -31,7 +32,7 @@ from compat import (
     open_plugin,
 )
 from compat.demo.exchange import Exchange
-from tests.contract.conftest import EACH_KIND
+from tests.contract.conftest import EACH_KIND, FIRST_OF_THEIR_KIND
 from tests.support.plugins import FIXTURES, MISBUILT, PluginFixture, candle_key
 from tests.support.simex import candle_of, candles, unhurried
 from tests.support.waiting import HANG, drain, guest_threads, told, until
@@ -248,6 +249,18 @@ async def test_streams_run_over_tls(trading: Trading, tls: tuple[ssl.SSLContext,
         items = await drain(stream, 20)
         assert exchange.ws_url.startswith("wss://")
         assert [candle_of(item) for item in items] == candles(exchange, range(20))
+
+
+@pytest.mark.parametrize("registered", FIRST_OF_THEIR_KIND, ids=lambda fixture: fixture.id)
+async def test_a_stream_manager_delivers_what_a_plugin_does(registered: PluginFixture) -> None:
+    exchange = Exchange(mode="replay", rate=math.inf, limit=20)
+    async with exchange, StreamManager() as manager:
+        await manager.register(
+            "simex", registered.path, rewrite=exchange.rewrites, allow_private=True, settings=unhurried()
+        )
+        async with manager.subscribe(candle_key()) as subscription, asyncio.timeout(HANG):
+            items = [await anext(subscription) for _ in range(20)]
+    assert [candle_of(item) for item in items] == candles(exchange, range(20))
 
 
 async def test_a_plugin_built_the_wrong_way_is_refused_with_the_diagnosis() -> None:
