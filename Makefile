@@ -29,7 +29,7 @@ format: .venv/.ready ## Bring the sources into the common form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-fixtures: .venv/.ready ## Rebuild the plugins (needs Go as pinned in fixtures/plugins/go.mod, and Node.js)
+fixtures: .venv/.ready ## Rebuild the plugins (needs Go as pinned in fixtures/plugins/go.mod, Node.js and rustup)
 	@$(BIN)/python -m fixtures.build
 
 package: .venv/.ready ## The wheel, installed and tried in an empty environment

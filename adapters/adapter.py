@@ -16,9 +16,10 @@ from adapters.requests import Requests
 from adapters.stream import AdapterStream, Driver
 
 if TYPE_CHECKING:
-    from adapters.contract import MessageEncoding, PluginInfo, Reply
+    from adapters.contract import Reply
     from adapters.host import PluginHost
     from adapters.keys import StreamKey
+    from adapters.plugin_info import MessageEncoding, PluginInfo
     from detectors.report import ModuleReport
 
 __all__ = ["PluginAdapter"]

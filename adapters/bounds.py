@@ -20,6 +20,7 @@ class Bounds:
     """Deadlines in seconds, sizes in bytes, and counts.
 
     Attributes:
+        initialise_timeout: For a module to initialise itself, before anything else of it is called.
         metadata_timeout: For each export that tells metadata (``plugin_info``, ``meta``, ...).
         configure_timeout: For the export that takes the configuration.
         prepare_timeout: For the export that prepares a legacy stream. The plugin may have to make requests in it, and
@@ -46,6 +47,7 @@ class Bounds:
         UsageError: One of them is no such number.
     """
 
+    initialise_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
     metadata_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
     configure_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
     prepare_timeout: float = attrs.field(default=40.0, validator=_SECONDS)

@@ -12,8 +12,9 @@ from typing import Any
 
 import attrs
 
-from adapters.contract import MessageEncoding, StreamKey
+from adapters.contract import StreamKey
 from adapters.heartbeat import Heartbeat, read_heartbeat
+from adapters.plugin_info import MessageEncoding
 
 __all__ = ["DIALECTS", "PARAMETERS", "Dialect", "Parameter", "StreamSetup", "same_parameters"]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
-from adapters.contract import MessageEncoding
+from adapters.plugin_info import MessageEncoding
 from adapters.recent import Recent
 
 if TYPE_CHECKING:

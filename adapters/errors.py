@@ -1,25 +1,22 @@
 """The adapters' branch of the error tree.
 
 The first base class answers whose fault it is: ``PluginError``, ``NetworkError`` or ``UsageError``. Errors store their
-facts and build their text from them. What happens to one connection is in ``net/errors.py``.
+facts and build their text from them. What happens to one connection is in ``net/errors.py``, and what happens to a
+guest in ``runtime/errors.py``.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 
 from detectors.errors import NetworkError, PluginError, UsageError
 
 __all__ = [
     "ConfigurationError",
-    "GuestStoppedError",
     "KeyFormatError",
     "OutageError",
     "PluginCallError",
     "PluginProtocolError",
-    "PluginTimeoutError",
-    "PluginTrapError",
     "RateLimitError",
     "RequestFailedError",
     "RestartsExhaustedError",
@@ -49,57 +46,6 @@ class PluginCallError(PluginError):
         self.export = export
         self.code = code
         self.reason = reason
-
-
-_DEFECT = "A defect of the plugin: give its author the backtrace (--debug, or .trace of this error)"
-
-
-class PluginTrapError(PluginError):
-    """The guest trapped or exited; its instance has been discarded.
-
-    Attributes:
-        plugin: The plugin's name.
-        export: The export that was running; empty while the module was instantiated.
-        trace: What the runtime reported, several lines.
-    """
-
-    def __init__(self, plugin: str, export: str, trace: str) -> None:
-        where = export or "instantiation"
-        super().__init__(f"plugin {plugin!r}: {where} trapped: {_cause_of(trace)}", remedy=_DEFECT)
-        self.plugin = plugin
-        self.export = export
-        self.trace = trace
-
-
-def _cause_of(trace: str) -> str:
-    """The line of a backtrace that says most: the cause, or else the innermost frame (Extism drops some causes)."""
-    lines = [line.strip() for line in trace.splitlines() if line.strip()]
-    causes = [line.partition("wasm trap: ")[2] for line in lines if "wasm trap: " in line]
-    if causes:
-        return causes[-1]
-    frames = [line.partition(" - ")[2] for line in lines if re.match(r"0: +0x", line)]
-    if frames:
-        return f"in {frames[0]}"
-    return lines[0] if lines else "no further word"
-
-
-_CANCELLED = "Its guest was cancelled; give it a longer timeout if it needs one"
-
-
-class PluginTimeoutError(PluginError):
-    """A call did not end before its deadline; the guest has been discarded, if it was running.
-
-    Attributes:
-        plugin: The plugin's name.
-        export: The export that was running.
-        timeout: The deadline in seconds.
-    """
-
-    def __init__(self, plugin: str, export: str, timeout: float, *, remedy: str = _CANCELLED) -> None:
-        super().__init__(f"plugin {plugin!r}: {export} did not return within {timeout:g} s", remedy=remedy)
-        self.plugin = plugin
-        self.export = export
-        self.timeout = timeout
 
 
 class PluginProtocolError(PluginError):
@@ -196,20 +142,6 @@ def _history(error: RestartsExhaustedError | OutageError) -> str:
     return (
         f"plugin {error.plugin!r}: stream {error.stream} failed {times} without being healthy in between, last: {last}"
     )
-
-
-class GuestStoppedError(PluginError):
-    """A call could not run, or was cut short, because its guest was stopped or discarded.
-
-    Attributes:
-        plugin: The plugin's name.
-        export: The export that was asked for.
-    """
-
-    def __init__(self, plugin: str, export: str) -> None:
-        super().__init__(f"plugin {plugin!r}: {export} was not completed because its guest was stopped")
-        self.plugin = plugin
-        self.export = export
 
 
 class KeyFormatError(UsageError, ValueError):

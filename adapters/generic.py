@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from adapters.adapter import PluginAdapter
 from adapters.contract import EventKind, StreamState
-from adapters.errors import PluginCallError, PluginProtocolError, PluginTrapError, StreamRejectedError
+from adapters.errors import PluginCallError, PluginProtocolError, StreamRejectedError
 from adapters.fields import as_text
 from adapters.guest_stream import GuestStream
 from adapters.handover import Handover, Outcome
@@ -22,9 +22,9 @@ from adapters.host import PluginHost
 from adapters.idle import IdleWatch
 from adapters.publisher import Gate
 from adapters.recovery import Recovery
-from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError, NetworkError, PluginError
+from detectors.wording import amount
 
 if TYPE_CHECKING:
     from adapters.runtime.guest import Guest
@@ -75,11 +75,12 @@ class GenericDriver:
             self._stood = 0.0
             try:
                 await self._attempt()
-            except StaleBlockError as error:
-                self._host.reclaim = False
-                self._stream.tell(EventKind.MEMORY, f"{error}; from now on nothing is freed for this plugin")
-                self._tell_replaced(error)
             except (PluginError, NetworkError) as error:
+                if self._host.keeps_more_after(error):
+                    kept = amount(self._host.kernel_limits.retained)
+                    self._stream.tell(EventKind.MEMORY, f"{error.message}; from now on {kept} are kept")
+                    self._tell_replaced(error)
+                    continue
                 if not self._recovery.tolerates(error, connected=self._connected_once):
                     self._raise_first_failure(error)
                 wait = self._recovery.after(error, stood=self._stood)
@@ -96,8 +97,6 @@ class GenericDriver:
         """A stream never began, and there is no retry: a refusal in the plugin's words is a rejection."""
         if isinstance(error, PluginCallError):
             raise StreamRejectedError(self._host.name, str(self._stream.key), error.reason) from error
-        if isinstance(error, OutOfMemoryError):
-            raise PluginTrapError(self._host.name, "start_stream", str(error)) from error
         raise error
 
     async def _attempt(self) -> None:
@@ -136,7 +135,7 @@ class GenericDriver:
                     return None
                 self._look_at_the_connection(life)
                 idle.look(busy=life.network.connecting)
-                if life.over_budget:
+                if life.worn:
                     successor = await self._replace(life)
                     if successor is not None:
                         return successor
@@ -167,9 +166,9 @@ class GenericDriver:
         self._stream.enter_state(StreamState.RECOVERING, str(lost))
 
     async def _replace(self, life: GuestStream) -> GuestStream | None:
-        """Put a fresh guest in the place of one whose kernel memory is past its budget."""
-        life.over_budget = False
-        reason = f"its kernel memory is past the budget of {self._host.settings.memory_budget} bytes"
+        """Put a fresh guest in the place of one that has used up nearly all that it can be given."""
+        life.worn = False
+        reason = "it has been given nearly as many blocks of memory as there are numbers for"
         try:
             successor = await self._begin(Gate.HELD)
         except CompatError as error:

@@ -1,9 +1,10 @@
 """One guest's life in a generic stream: from ``start_stream`` through all its re-entries to its end.
 
 The parked guest is the hard part. Its call has returned and its goroutine stands still, perhaps before it could read
-the reply that it was given. The host enters it again through a cheap export, again and again; the goroutine continues
-inside those calls, for as long as each happens to last. A call begins by resetting kernel memory, where the reply is,
-so memory is suspended between the calls (see ``runtime/kernel.py``).
+the reply that it was given: the companion keeps that from one call to the next. The host enters it again through a
+cheap export, a *door*, again and again; the goroutine continues inside those calls, for as long as each happens to
+last. Not every export lets it run: where messages wait and entering does nothing, the next door is tried, and the one
+that worked is remembered for the module.
 
 ``stop_stream`` can only be called while no call runs: before the first re-entry, or between two. Whoever closes the
 stream therefore sets a flag, lets host functions answer that the stream stops, and gives the guest a moment.
@@ -20,19 +21,18 @@ import msgspec
 
 from adapters.closing import Closing
 from adapters.contract import EventKind
+from adapters.doors import Doors
 from adapters.errors import PluginProtocolError, StreamRejectedError
-from adapters.host import GuestHooks, LiveGuest, PluginHost
+from adapters.host import PluginHost
+from adapters.live_guest import GuestHooks, LiveGuest
 from adapters.net.guest_network import GuestNetwork
 from adapters.publisher import Gate, Publisher
-from adapters.runtime.kernel import BALLAST
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError
 
 __all__ = ["GuestStream"]
 
-# Exports to enter a parked guest through: they take no input, change nothing and ask nobody (get_timeframes may).
-_DOORS = ("get_name", "plugin_info", "meta", "get_credential_fields", "get_configuration_fields")
 _IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
 
 
@@ -49,12 +49,13 @@ class GuestStream:
     ending: asyncio.Future[None]
 
     def __init__(self, host: PluginHost, stream: AdapterStream, gate: Gate) -> None:
-        self.over_budget = False
+        self.worn = False
         self.publisher = Publisher(stream, gate)
         self._host = host
         self._stream = stream
         self._leaving = threading.Event()
         self._begun = False
+        self._doors = Doors(host.name, host.report, host.settings.shared.doors)
         self._closing = Closing(self._close, f"close of a guest of {host.name}")
 
     async def begin(self) -> None:
@@ -63,7 +64,7 @@ class GuestStream:
             publish=self.publisher.publish,
             lost=self._lost,
             reconnected=self._note_reconnected,
-            over_budget=self._note_over_budget,
+            worn=self._note_worn,
         )
         self.live = await self._host.make_guest(hooks)
         self.publisher.stopping = self.live.guest.stopping
@@ -83,16 +84,15 @@ class GuestStream:
         if self._stream.stats.received:
             self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
 
-    def _note_over_budget(self) -> None:
-        self.over_budget = True
+    def _note_worn(self) -> None:
+        self.worn = True
 
     # The guest's thread
 
     def _live(self) -> None:
         """The whole life. Returns when the plugin has ended the stream, or after it was told to stop."""
         guest, key = self.live.guest, msgspec.json.encode(self._stream.key.to_wire())
-        # JSON white space, so that there is room to suspend memory in: see BALLAST.
-        self._require_success(guest.enter_checked("start_stream", key.ljust(BALLAST)))
+        self._require_success(guest.enter_checked("start_stream", key))
         idle_since: float | None = None
         pause = _IDLE_FIRST
         while not self._leaving.is_set():
@@ -129,22 +129,18 @@ class GuestStream:
 
     def _re_enter(self) -> bool:
         """Enter the parked guest once. Returns whether it used its connections."""
-        guest, door = self.live.guest, self._door()
-        something_in_flight = guest.memory.host_calls_in_call > 0  # a guest that did nothing was given nothing
-        if not guest.memory.suspend() and something_in_flight:
-            self._lost("this Extism lays out its memory in an unknown way, so what was in flight cannot be kept")
-        before = self.network.calls
+        guest, doors = self.live.guest, self._doors
+        door = doors.now()
+        before, waiting = self.network.calls, self.network.waiting
         outcome = guest.enter(door, b"")
         if outcome.trapped or outcome.raised is not None:
             guest.judge(door, outcome)
-        return self.network.calls > before  # the export that is the door may well log something itself
-
-    def _door(self) -> str:
-        for export in _DOORS:
-            if self._host.report.has_export(export):
-                return export
-        problem = f"it parked, and exports nothing that it could be entered through ({', '.join(_DOORS)})"
-        raise PluginProtocolError(self._host.name, "start_stream", problem)
+        worked = self.network.calls > before  # the export that is the door may well log something itself
+        if worked:
+            doors.worked()
+        elif waiting:
+            doors.failed()
+        return worked
 
     # The event loop
 

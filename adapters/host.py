@@ -19,79 +19,35 @@ from typing import Any
 import attrs
 import msgspec
 
-from adapters.closing import Closing
-from adapters.contract import PluginInfo
-from adapters.errors import ConfigurationError, GuestStoppedError, PluginCallError, UnknownExportError
-from adapters.fields import completed, misspelt
-from adapters.metadata import METADATA_EXPORTS, Answers, merge_info
+from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
+from adapters.fields import as_text, completed, misspelt
+from adapters.live_guest import GuestHooks, LiveGuest
+from adapters.metadata import METADATA_EXPORTS, merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
+from adapters.plugin_info import PluginInfo
 from adapters.publisher import CLOSING
+from adapters.questions import ask_for_metadata
 from adapters.rate_limits import Declaration, Limiter
+from adapters.runtime.border import Border, Handler, KernelLimits
+from adapters.runtime.errors import GuestFaultError, GuestStoppedError
 from adapters.runtime.guest import Guest
-from adapters.runtime.hostcalls import Handler, Publication, bind, handlers_for, stubs
-from adapters.runtime.kernel import probe_kernel
-from adapters.runtime.memory import KernelMemory
+from adapters.runtime.hostcalls import Publication, handlers_for, local_handlers, stubs
 from adapters.runtime.replies import decode_object
 from adapters.secrets import Redactor
 from adapters.settings import AdapterSettings
+from adapters.voice import Voice
 from detectors.errors import CompatError, PluginError
 from detectors.module import FunctionType
 from detectors.report import ModuleReport
-from detectors.rules import KERNEL_NAMESPACE
 
-__all__ = ["GuestHooks", "LiveGuest", "PluginHost"]
+__all__ = ["PluginHost"]
 
 _serial = itertools.count(1)  # guests of this process
 
+_LEAST_MORE = 2**20  # bytes
+
 Configure = Callable[[Guest], Awaitable[None]]
-
-
-def _refuse_publication(_: Publication) -> str:
-    return "nothing is streamed by this guest"
-
-
-def _ignore(_: str) -> None:
-    return None
-
-
-@attrs.frozen
-class GuestHooks:
-    """What a guest's maker wants to hear of it. All are called on the guest's thread.
-
-    Attributes:
-        publish: Takes what it publishes; returns why it is refused, or ``None``.
-        lost: Told why, when a message could not be handed to the guest or read from it.
-        reconnected: Told why a connection was lost, when the guest has opened another by itself.
-        over_budget: Told when its kernel memory is past the budget, and again whenever a quarter more is.
-    """
-
-    publish: Callable[[Publication], str | None] = _refuse_publication
-    lost: Callable[[str], None] = _ignore
-    reconnected: Callable[[str], None] = _ignore
-    over_budget: Callable[[], None] = lambda: None
-
-
-@attrs.frozen
-class LiveGuest:
-    """A guest and its network."""
-
-    guest: Guest
-    network: GuestNetwork
-    gateway: Gateway
-    _closing: Closing = attrs.field(init=False, eq=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_closing", Closing(self._close, f"close of guest {self.guest.name}"))
-
-    async def aclose(self) -> None:
-        """Stop the guest and close its connections, within about a second; a sleeping guest is left lingering."""
-        await self._closing()
-
-    async def _close(self) -> None:
-        self.guest.stop()
-        self.network.wake()
-        await asyncio.gather(self.guest.aclose(), self.network.aclose(), self.gateway.aclose())
 
 
 class PluginHost:
@@ -114,8 +70,8 @@ class PluginHost:
         self.redact = Redactor(settings.config)
         """Takes every value of the plugin's configuration out of a text."""
         self.logger = settings.logger or logging.getLogger(f"compat.plugin.{name}")
-        # Freeing a block that the guest has freed and allocated again would free someone else's data.
-        self.reclaim = not any(item.module == KERNEL_NAMESPACE and item.name == "free" for item in report.imports)
+        self.kernel_limits = KernelLimits(retained=settings.retained_memory, budget=settings.memory_budget)
+        """How much of its kernel memory a new guest is left."""
         self.config: Mapping[str, Any] = settings.config
         """What a guest is configured with: what the user gave, and the declared defaults once they are known."""
         self.limits = Limiter(name, self._declaration, settings.config, settings.token_buckets, self.logger)
@@ -127,6 +83,18 @@ class PluginHost:
         self._shared_locks: defaultdict[str, asyncio.Lock] = defaultdict(
             asyncio.Lock
         )  # a slow start delays its own role
+
+    def keeps_more_after(self, error: CompatError) -> bool:
+        """Whether new guests are left more from now on, as this error shows that the last needed more.
+
+        A guest that comes back to its blocks later than most do is served by keeping them longer.
+        """
+        limits = self.kernel_limits
+        if not isinstance(error, GuestFaultError) or error.fault != "stale-block" or limits.retained >= limits.budget:
+            return False
+        more = max(limits.retained * 4, _LEAST_MORE)
+        self.kernel_limits = attrs.evolve(limits, retained=min(more, limits.budget))
+        return True
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; read once."""
@@ -144,46 +112,20 @@ class PluginHost:
     async def _read_info(self) -> PluginInfo:
         answers = self.settings.shared.answers.get(self.report.sha256)
         if answers is None:
-            answers = await self._ask_for_metadata()
+            timeout = self.settings.bounds.metadata_timeout
+            answers = await ask_for_metadata(self.report, self._guest_without_network, timeout)
             self.settings.shared.answers.put(self.report.sha256, answers)
         return merge_info(self.name, answers, self.report)
 
-    async def _ask_for_metadata(self) -> Answers:
-        said: dict[str, Any] = {}
-        problems: list[str] = []
-        calls: list[str] = []
-        called: dict[str, tuple[str, ...]] = {}
-        guest: Guest | None = None
-        try:
-            for export, decode in METADATA_EXPORTS.items():
-                if not self.report.has_export(export):
-                    continue
-                if guest is not None and not guest.usable:
-                    await guest.aclose()
-                    guest = None
-                guest = guest or self._guest_without_network(calls.append)
-                try:
-                    said[export] = decode(await guest.call(export, b"", timeout=self.settings.bounds.metadata_timeout))
-                except (CompatError, ValueError) as error:
-                    problems.append(f"{export}: {error}")
-                if calls:
-                    called[export] = tuple(dict.fromkeys(calls))
-                    calls.clear()
-        finally:
-            if guest is not None:
-                await guest.aclose()
-        return Answers(
-            said.pop("plugin_info", {}),
-            said.pop("meta", {}),
-            tuple(problems),
-            called,
-            said,
-        )
-
-    def _guest_without_network(self, called: Callable[[str], object] = _ignore) -> Guest:
+    def _guest_without_network(self, called: Callable[[str], object] = lambda _: None) -> Guest:
         """A guest that is not configured and reaches nothing, and can say what it declares all the same."""
+        voice = self._voice()
+        local = local_handlers(voice.record, self.settings.clock)
         names = {item.name for item in self.report.host_imports}
-        return self._guest(stubs(names, called), GuestHooks())
+        return self._guest(stubs(names.difference(local), called) | local, voice)
+
+    def _voice(self, quiet: Callable[[], bool] = lambda: False) -> Voice:
+        return Voice(self.logger, redact=self.redact, quiet=quiet)
 
     async def _declaration(self) -> Declaration:
         """What rate limits depend on. Nobody waits for a plugin that lacks what it requires: see ``_complete``."""
@@ -235,11 +177,7 @@ class PluginHost:
             reconnected=hooks.reconnected,
         )
 
-        def log(event_type: str, message: str, data: object) -> None:
-            text = self.redact(message if data is None else f"{message} {data}")
-            # A guest that is told to stop complains about what fails then; nobody needs to be woken by that.
-            level = logging.DEBUG if network.draining else _LEVELS.get(event_type.lower(), logging.INFO)
-            self.logger.log(level, "%s", text)
+        voice = self._voice(lambda: network.draining)
 
         def publish(publication: Publication) -> str | None:
             refused = hooks.publish(publication)
@@ -247,7 +185,8 @@ class PluginHost:
                 network.drain()
             return refused
 
-        guest = self._guest(handlers_for(network, publish, log, hooks.lost, self.settings.clock), hooks, stopping)
+        handlers = handlers_for(network, publish, voice.record, hooks.lost, self.settings.clock)
+        guest = self._guest(handlers, voice, stopping, hooks.worn)
         live = LiveGuest(guest, network, gateway)
         begun = time.monotonic()
         try:
@@ -264,33 +203,32 @@ class PluginHost:
             raise
         return live
 
-    def _guest(self, handlers: dict[str, Handler], hooks: GuestHooks, stopping: threading.Event | None = None) -> Guest:
-        memory = KernelMemory(
-            reclaim=self.reclaim,
-            layout=probe_kernel(),
-            budget=self.settings.memory_budget,
-            on_budget=hooks.over_budget,
-        )
+    def _guest(
+        self,
+        handlers: dict[str, Handler],
+        voice: Voice,
+        stopping: threading.Event | None = None,
+        on_worn: Callable[[], None] = lambda: None,
+    ) -> Guest:
         name = f"{self.name}#{next(_serial)}"
-        stopping = stopping or threading.Event()
-        observer = self.settings.observer
-        functions = bind(
-            self.report.host_imports,
-            handlers,
-            memory,
+        border = Border(
             guest=name,
-            stopping=stopping,
-            observer=observer,
-            lost=hooks.lost,
+            plugin=self.name,
+            handlers=handlers,
+            stopping=stopping or threading.Event(),
+            voice=voice,
+            config={name: as_text(value).encode() for name, value in self.config.items()},
+            limits=self.kernel_limits,
+            observer=self.settings.observer,
+            on_worn=on_worn,
         )
         return Guest(
             self._wasm,
             plugin=self.name,
+            border=border,
+            initialise_timeout=self.settings.bounds.initialise_timeout,
             name=name,
-            functions=functions,
-            memory=memory,
-            stopping=stopping,
-            observer=observer,
+            observer=self.settings.observer,
             redact=self.redact,
             logger=self.logger,
         )
@@ -373,14 +311,3 @@ class PluginHost:
                 async with asyncio.timeout(timeout):  # it may have to wait for a call before it
                     await live.guest.call(farewell, b"", timeout=timeout)
         await live.aclose()
-
-
-_LEVELS = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "fatal": logging.CRITICAL,
-}

@@ -1,29 +1,30 @@
 """One legacy stream: its connection, and the pushing of what arrives into the plugin's shared guest.
 
-What the plugin answers to a message or to a connection event is an ``Action``, and is obeyed here.
+What the plugin answers to a message or to a connection event is read in ``answers.py``, and is obeyed here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import itertools
 import time
 from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import attrs
 import msgspec
 
-from adapters.contract import EventKind, MessageEncoding
+from adapters.answers import Action, Answer, JudgedAnswer, as_reason, decode_answer, incomplete
+from adapters.contract import EventKind
 from adapters.dialects import Dialect, StreamSetup, same_parameters
-from adapters.encoding import Encoder, Taken, took
+from adapters.encoding import Encoder
 from adapters.errors import PluginCallError, PluginProtocolError, StreamRejectedError
 from adapters.heartbeat import Heart
-from adapters.host import LiveGuest, PluginHost
+from adapters.host import PluginHost
 from adapters.idle import IdleWatch
+from adapters.live_guest import LiveGuest
 from adapters.net.errors import ConnectionLostError
+from adapters.plugin_info import MessageEncoding
 from adapters.pool import Pool
 from adapters.recovery import Recovery
 from adapters.runtime.replies import decode_object
@@ -33,20 +34,10 @@ from detectors.errors import CompatError, NetworkError, PluginError
 if TYPE_CHECKING:
     from adapters.net.gateway import GuardedSocket
 
-__all__ = ["Action", "LegacyDriver"]
+__all__ = ["LegacyDriver"]
 
 _MESSAGE = "handle_stream_message"
 _LOOKS = 10  # for a stale stream, within its limit
-
-
-class Action(enum.StrEnum):
-    """What a plugin asks the host to do."""
-
-    IGNORE = "ignore"
-    DATA = "data"
-    SEND = "send"
-    RECONNECT = "reconnect"
-    CLOSE = "close"
 
 
 class _Reconnect(Exception):  # noqa: N818 - control flow within this room
@@ -219,6 +210,8 @@ class LegacyDriver:
             return
         answer = self._obey(_MESSAGE, reply)
         if answer is None:
+            if reply.silent:  # it may not even have looked at it
+                self._stream.tell(EventKind.GAP, "an item may be missing: the plugin answered nothing to a message")
             return
         if answer.action == Action.DATA:
             data_type = answer.data_type or self._stream.key.type
@@ -226,7 +219,7 @@ class LegacyDriver:
         elif answer.action == Action.SEND and self._heart is not None:
             await self._heart.send(answer.send_message)
 
-    async def _give(self, message: str) -> _Reply:
+    async def _give(self, message: str) -> JudgedAnswer:
         request = {"message": message, "messageType": "data"}
         if self._setup is not None and self._setup.context is not None:
             request["streamContext"] = self._setup.context
@@ -253,7 +246,7 @@ class LegacyDriver:
         request = {"eventType": event, **({"error": problem} if problem else {})}
         self._obey(export, await self._ask(export, request, timeout or self._bounds.message_timeout))
 
-    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> _Reply:
+    async def _ask(self, export: str, request: dict[str, Any], timeout: float) -> JudgedAnswer:
         """Call the shared guest; what it answers is not obeyed yet."""
         assert self._guest is not None  # noqa: S101 - _prepare has set it
         stream_id = self._setup.stream_id if self._setup is not None else self._proposed_id
@@ -261,17 +254,19 @@ class LegacyDriver:
         guest = self._guest.guest
         outcome = await guest.attempt(export, msgspec.json.encode(request), timeout=timeout)
         reason = "" if outcome.ok else guest.reason_of(outcome) or f"return code {outcome.code}"
+        if export == _MESSAGE and outcome.ok and not outcome.output:
+            return JudgedAnswer(Answer(), "it answered nothing", failed=True, silent=True)
         try:
             # Older plugins answer an event with nothing at all.
-            answer = _decode_answer(outcome.output) if outcome.output or not outcome.ok else _Answer()
+            answer = decode_answer(outcome.output) if outcome.output or not outcome.ok else Answer()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _Reply(_Answer(), reason or f"its answer is unusable: {error}", failed=True)
+            return JudgedAnswer(Answer(), reason or f"its answer is unusable: {error}", failed=True)
         if not outcome.ok or answer.success is False:
-            return _Reply(answer, reason or self._host.redact(_as_reason(answer.error)), failed=True)
-        problem = _incomplete(answer)
-        return _Reply(answer, problem, failed=bool(problem))
+            return JudgedAnswer(answer, reason or self._host.redact(as_reason(answer.error)), failed=True)
+        problem = incomplete(answer)
+        return JudgedAnswer(answer, problem, failed=bool(problem))
 
-    def _obey(self, export: str, reply: _Reply) -> _Answer | None:
+    def _obey(self, export: str, reply: JudgedAnswer) -> Answer | None:
         """Do what the plugin says of the connection.
 
         Returns:
@@ -317,47 +312,3 @@ class LegacyDriver:
                     await self._tell_disconnected(timeout=self._bounds.farewell_timeout)
         finally:
             self._pool.give_back(self._place)
-
-
-class _Answer(msgspec.Struct, rename="camel"):
-    """The answer to a message or an event; the payload stays undecoded."""
-
-    success: bool | None = None
-    action: str | None = None
-    data_type: str | None = None
-    data: msgspec.Raw = msgspec.Raw()
-    send_message: str = ""
-    error: Any = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
-@attrs.frozen
-class _Reply:
-    """An answer, whether it is a failure, and why; the reason may be empty."""
-
-    answer: _Answer
-    reason: str
-    failed: bool
-
-    @property
-    def taken(self) -> Taken:
-        """For the encoder."""
-        answered = self.answer.action in (Action.DATA, Action.SEND)
-        return took(failed=self.failed, reason=self.reason, answered=answered)
-
-
-def _as_reason(error: object) -> str:
-    return error if isinstance(error, str) else "" if error is None else msgspec.json.encode(error).decode()
-
-
-def _incomplete(answer: _Answer) -> str:
-    """What is missing for the action that the plugin asks for; empty if nothing is."""
-    if answer.action not in (None, *Action):
-        return f"it asked for an unknown action {answer.action!r}"
-    if answer.action == Action.DATA and not bytes(answer.data):
-        return "it announced data and gave none"
-    if answer.action == Action.SEND and not answer.send_message:
-        return "it asked to send a message and gave none"
-    return ""

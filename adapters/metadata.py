@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from adapters.contract import ConfigurationField, PluginInfo
-from adapters.fields import read_fields
+from adapters.fields import ConfigurationField, read_fields
 from adapters.net.policy import pattern_fault
+from adapters.plugin_info import PluginInfo
 from adapters.rate_limits import read_rate_limits
 from adapters.recent import Recent
 from adapters.runtime.replies import decode_list, decode_object

@@ -18,16 +18,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from adapters.contract import EventKind, StreamState
-from adapters.errors import (
-    GuestStoppedError,
-    OutageError,
-    PluginTimeoutError,
-    PluginTrapError,
-    RestartsExhaustedError,
-    StreamRejectedError,
-)
+from adapters.errors import OutageError, RestartsExhaustedError, StreamRejectedError
 from adapters.net.errors import BUSY, ConnectFailedError, StreamIdleError
 from adapters.net.pacing import LONGEST_WISH
+from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError, PluginTrapError
 from detectors.errors import CompatError, NetworkError, PluginError
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ def make_adapter(
         DetectionError: The report has errors.
         UnsupportedPluginError: The module is of no kind that an adapter runs, or not of the chosen one.
     """
-    report.raise_for_errors(ignoring=("start-section",) if settings.allow_start_section else ())
+    report.raise_for_errors()
     chosen = kind or report.kind
     offered = tuple(dict.fromkeys(offer.kind.value for offer in report.offers if offer.usable))
     if chosen.value not in offered:

@@ -21,12 +21,12 @@ from adapters.contract import Reply
 from adapters.errors import (
     PluginCallError,
     PluginProtocolError,
-    PluginTimeoutError,
     RequestFailedError,
     StreamUsageError,
     UnknownCommandError,
 )
 from adapters.replies import KeptReplies, Question, lifetime
+from adapters.runtime.errors import PluginTimeoutError
 from detectors.wording import shown
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from adapters.arguments import FUNCTION, MAPPING, TRUTH, at_least, more_than_0, offering, one_of_type, whole
+from adapters.arguments import FUNCTION, MAPPING, at_least, more_than_0, offering, one_of_type, whole
 from adapters.bounds import Bounds
 from adapters.buckets import TokenBuckets
-from adapters.contract import MessageEncoding
 from adapters.net.http import http_client
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, WebSocketConnector
 from adapters.net.tls import Tls
 from adapters.observe import Observer
+from adapters.plugin_info import MessageEncoding
 from adapters.shared import PROCESS, Shared
 
 if TYPE_CHECKING:
@@ -86,12 +86,13 @@ class AdapterSettings:
             for many a market is quiet by nature. Time in which the consumer is slow does not count.
         guests: How many guests the streams of one legacy plugin share, at the most. One that traps or hangs takes the
             streams with it that are pinned to it.
-        memory_budget: Bytes of kernel memory that may remain held in one call before the guest is replaced.
+        memory_budget: Bytes that a guest's blocks of Extism's memory may take. One that holds more at once fails.
+        retained_memory: Bytes of such blocks that are kept after they have crossed the border, the latest of them, for
+            the guest to come back to. The use of one that is gone ends the guest's call; what it held is kept longer
+            from then on.
         backoff: How long to wait between attempts to recover.
         message_encoding: How legacy plugins of the command dialect want the messages of their sockets; ``None``: find
             out, from the module or by its first messages.
-        allow_start_section: Whether a module may run code while it is instantiated. No deadline holds there, and a call
-            of a host function from there crashes the process: only for modules that are trusted.
         token_buckets: Where the tokens of plugins' rate limits are; by default those of the process, which all plugins
             share that say they are the same one.
         bounds: How long guests and peers may take, and how much they may send.
@@ -117,11 +118,11 @@ class AdapterSettings:
     idle_limit: float | None = attrs.field(default=None, validator=IDLE_LIMIT)
     guests: int = attrs.field(default=4, validator=whole(1))
     memory_budget: int = attrs.field(default=64 * 2**20, validator=whole(1, "bytes"))
+    retained_memory: int = attrs.field(default=4 * 2**20, validator=whole(0, "bytes"))
     backoff: Backoff = attrs.field(default=Backoff(), validator=one_of_type(Backoff))
     message_encoding: MessageEncoding | None = attrs.field(
         default=None, validator=one_of_type(MessageEncoding).or_none()
     )
-    allow_start_section: bool = attrs.field(default=False, validator=TRUTH)
     token_buckets: TokenBuckets = attrs.field(default=TOKEN_BUCKETS, validator=one_of_type(TokenBuckets))
     bounds: Bounds = attrs.field(default=Bounds(), validator=one_of_type(Bounds))
     shared: Shared = attrs.field(default=PROCESS, repr=False, validator=one_of_type(Shared))

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import attrs
 
 from adapters.arguments import MAPPING, TEXT, TRUTH, Rule, at_least, one_of_type
-from adapters.contract import PluginInfo, Reply, Stream, StreamAdapter, StreamKey, StreamState
+from adapters.contract import Reply, Stream, StreamAdapter, StreamKey, StreamState
 from adapters.errors import StreamUsageError
 from adapters.net.policy import NetworkPolicy
+from adapters.plugin_info import PluginInfo
 from adapters.registry import make_adapter
 from adapters.settings import IDLE_LIMIT, AdapterSettings
 from adapters.threads import on_thread

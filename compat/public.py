@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from adapters.bounds import Bounds
 from adapters.buckets import TokenBuckets
+from adapters.companion.exchange import BorderError
 from adapters.contract import (
     Candle,
-    ConfigurationField,
     EventKind,
-    MessageEncoding,
-    PluginInfo,
-    RateLimit,
     Reply,
     Stream,
     StreamAdapter,
@@ -22,13 +19,10 @@ from adapters.contract import (
 )
 from adapters.errors import (
     ConfigurationError,
-    GuestStoppedError,
     KeyFormatError,
     OutageError,
     PluginCallError,
     PluginProtocolError,
-    PluginTimeoutError,
-    PluginTrapError,
     RateLimitError,
     RequestFailedError,
     RestartsExhaustedError,
@@ -38,14 +32,24 @@ from adapters.errors import (
     UnknownExportError,
     UnsupportedPluginError,
 )
+from adapters.fields import ConfigurationField
 from adapters.net.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError, StreamIdleError
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
 from adapters.net.tls import Tls, TlsError
 from adapters.observe import Crossing, Direction, Observer
-from adapters.runtime.kernel import KernelDamagedError
-from adapters.runtime.memory import OutOfMemoryError, StaleBlockError
+from adapters.plugin_info import MessageEncoding, PluginInfo
+from adapters.rate_limits import RateLimit
+from adapters.runtime.errors import (
+    CompanionError,
+    GuestFaultError,
+    GuestStoppedError,
+    PluginExitError,
+    PluginTimeoutError,
+    PluginTrapError,
+    UnsupportedRuntimeError,
+)
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
 from adapters.shared import Shared
@@ -66,8 +70,10 @@ from detectors.rules import PluginKind
 __all__ = [
     "AdapterSettings",
     "Backoff",
+    "BorderError",
     "Bounds",
     "Candle",
+    "CompanionError",
     "CompatError",
     "ConfigFileError",
     "ConfigurationError",
@@ -80,9 +86,9 @@ __all__ = [
     "Diagnostic",
     "Direction",
     "EventKind",
+    "GuestFaultError",
     "GuestStoppedError",
     "InspectionBounds",
-    "KernelDamagedError",
     "KeyFormatError",
     "ManagerStatus",
     "MessageEncoding",
@@ -92,7 +98,6 @@ __all__ = [
     "NetworkPolicy",
     "Observer",
     "Opening",
-    "OutOfMemoryError",
     "OutageError",
     "Overflow",
     "Pacing",
@@ -100,6 +105,7 @@ __all__ = [
     "Plugin",
     "PluginCallError",
     "PluginError",
+    "PluginExitError",
     "PluginInfo",
     "PluginKind",
     "PluginProtocolError",
@@ -115,7 +121,6 @@ __all__ = [
     "Shared",
     "Socket",
     "SourceTakenError",
-    "StaleBlockError",
     "Stream",
     "StreamAdapter",
     "StreamData",
@@ -138,6 +143,7 @@ __all__ = [
     "UnknownExportError",
     "UnknownSourceError",
     "UnsupportedPluginError",
+    "UnsupportedRuntimeError",
     "UsageError",
     "WebSocketConnector",
     "blocking",

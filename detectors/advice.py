@@ -25,14 +25,12 @@ class Advice:
         reactor: How a reactor is built.
         declare: How an import is declared, with its namespace and name; empty where that is not known.
         strip: How debug information is left out.
-        no_start: How code is kept from running at instantiation.
     """
 
     export: str = "export a function {} without parameters that returns an i32"
     reactor: str = "build it as a WASI reactor, which exports _initialize and no _start"
     declare: str = ""
     strip: str = "run wasm-tools strip --all over the built module"
-    no_start: str = "have the compiler export its initialisation as _initialize instead of a start section"
 
 
 _GENERAL = Advice()
@@ -67,14 +65,12 @@ ADVICE: dict[str, Advice] = {
         reactor="build with asc --exportStart _initialize",
         declare='@external("{}", "{}")',
         strip="build with asc --optimize and without --debug",
-        no_start="build with asc --exportStart _initialize",
     ),
     "C/C++": Advice(
         export='write __attribute__((export_name("{}"))) before the function',
         reactor="link with -mexec-model=reactor",
         declare='__attribute__((import_module("{}"), import_name("{}")))',
         strip="link with -Wl,--strip-all",
-        no_start="link with -mexec-model=reactor instead of -Wl,-start",
     ),
     "JavaScript": Advice(
         export="export a function {} from the script and declare it in its .d.ts",

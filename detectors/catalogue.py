@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from detectors.checks import build, imports, instantiation, interface
+from detectors.checks import build, companion, imports, instantiation, interface
 from detectors.diagnostics import Rule, Severity
 
 __all__ = ["CATALOGUE"]
@@ -51,9 +51,11 @@ CATALOGUE: tuple[Rule, ...] = (
     Rule("unknown-kernel-function", _E, "a kernel function that this Extism lacks", imports.unknown_kernel_function),
     Rule("unknown-wasi-function", _E, "a function that WASI preview 1 lacks", imports.unknown_wasi_function),
     Rule("wasi-unstable", _E, "the WASI before preview 1", imports.wasi_unstable),
+    Rule("reserved-name", _E, "a name that the host keeps for itself", companion.reserved_name),
+    Rule("unserved-wasi", _W, "WASI that the host cannot serve beside this memory", companion.unserved_wasi),
     Rule("kernel-http", _W, "Extism's own HTTP client, which is closed", imports.kernel_http),
     # How it starts.
-    Rule("start-section", _E, "code that runs at instantiation", instantiation.start_section),
+    Rule("start-section", _I, "code that runs before the first call", instantiation.start_section),
     Rule("shared-memory", _E, "a memory shared by threads", instantiation.shared_memory),
     Rule("segment-out-of-bounds", _E, "initial contents that do not fit", instantiation.segment_out_of_bounds),
     Rule("huge-memory", _W, "a large initial memory or table", instantiation.huge_memory),

@@ -215,7 +215,7 @@ def _read(data: bytes, sha256: str, bounds: InspectionBounds) -> ModuleInterface
         toolchain=recognise(data, sections),
         memories=sections.memories,
         tables=sections.tables,
-        starts=sections.starts,
+        starts=sections.start is not None,
         misplaced=misplaced(data, sections, bounds),
         dwarf_size=sum(size for name, size in sections.custom_sizes if name.startswith(".debug_")),
         names_size=sum(size for name, size in sections.custom_sizes if name == "name"),

@@ -1,14 +1,15 @@
 """What the plugin runtime itself offers to a module: Extism's kernel, and WASI preview 1.
 
 Beside the host functions of :mod:`detectors.rules` these are the only imports that anything answers. The signatures
-are those that Extism 1.41 links (asked of it function by function, and compared again by a test).
+are those that Extism 1.41 links (asked of it function by function, and compared again by a test). The kernel that a
+guest has is the companion's, which serves just these.
 """
 
 from __future__ import annotations
 
 from detectors.module import FunctionType
 
-__all__ = ["KERNEL_FUNCTIONS", "KERNEL_HTTP", "WASI_FUNCTIONS"]
+__all__ = ["KERNEL_FUNCTIONS", "KERNEL_HTTP", "KERNEL_ONLY", "WASI_FUNCTIONS"]
 
 
 def _functions(table: str) -> dict[str, FunctionType]:
@@ -26,7 +27,10 @@ def _values(text: str) -> tuple[str, ...]:
     return tuple(value for times, _, value in words for _ in range(int(times or 1)))
 
 
-#: The functions of Extism's kernel by name.
+#: What Extism's kernel has for its own host, and no PDK imports: with these a guest would reach beneath the companion.
+KERNEL_ONLY = frozenset({"input_set", "output_length", "output_offset", "error_get", "memory_bytes", "reset"})
+
+#: The functions of Extism's kernel that guests may use, by name.
 KERNEL_FUNCTIONS = _functions("""
     alloc: i64 -> i64
     free: i64 ->
@@ -40,14 +44,8 @@ KERNEL_FUNCTIONS = _functions("""
     input_load_u64: i64 -> i64
     input_length: -> i64
     input_offset: -> i64
-    input_set: i64 i64 ->
     output_set: i64 i64 ->
-    output_length: -> i64
-    output_offset: -> i64
     error_set: i64 ->
-    error_get: -> i64
-    memory_bytes: -> i64
-    reset: ->
     config_get: i64 -> i64
     var_get: i64 -> i64
     var_set: i64 i64 ->

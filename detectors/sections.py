@@ -17,19 +17,25 @@ import attrs
 from detectors.binary import Reader, Word
 from detectors.bounds import USUAL, InspectionBounds
 from detectors.formats import HEADER, SUSPECT, ModuleError
+from detectors.framing import Place, SectionId, Span, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Limits", "Sections", "Signature", "Span", "read_sections"]
+__all__ = ["Limits", "Sections", "Signature", "read_sections"]
 
 #: Parameters and results, each a tuple of value types in the text format's words.
 Signature = tuple[tuple[str, ...], tuple[str, ...]]
-#: Where something begins and ends in the module.
-Span = tuple[int, int]
 
-_CUSTOM, _TYPE, _IMPORT, _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _EXPORT, _START, _ELEMENT, _CODE, _DATA = range(12)
-_READ = frozenset({_TYPE, _IMPORT, _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _EXPORT})
+#: The sections that are read; the others are stepped over.
+_READ = frozenset(SectionId) - {
+    SectionId.CUSTOM,
+    SectionId.ELEMENT,
+    SectionId.CODE,
+    SectionId.DATA,
+    SectionId.DATA_COUNT,
+    SectionId.TAG,
+}
 _KINDS = ("function", "table", "memory", "global", "tag")
 
 
@@ -60,10 +66,10 @@ class Sections:
         memories: The memories that it defines.
         globals_: (value, whether it is mutable) of the globals that it defines; the value is None unless it is an
             integer that the module alone decides.
+        import_types: Where the kind and the type of each import stand in the module.
         exports: (name, kind, index in the space of that kind).
-        starts: Whether it has a start section.
-        elements: Where the body of its element section stands; None if it has none.
-        data: Where the body of its data section stands.
+        start: The index of the function that its start section calls; None if it has no such section.
+        places: Where each section stands, in the module's order, but for the custom ones.
         customs: The first custom section of each wanted name.
         custom_sizes: The name of every custom section, cut, and its size in bytes.
     """
@@ -75,11 +81,29 @@ class Sections:
     memories: tuple[Limits, ...] = ()
     globals_: tuple[tuple[Word, bool], ...] = ()
     exports: tuple[tuple[str, str, int], ...] = ()
-    starts: bool = False
-    elements: Span | None = None
-    data: Span | None = None
+    import_types: tuple[Span, ...] = ()
+    start: int | None = None
+    places: tuple[Place, ...] = ()
     customs: dict[str, bytes] = attrs.field(factory=dict)
     custom_sizes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def elements(self) -> Span | None:
+        """Where the body of its element section stands; None if it has none."""
+        return self._body(SectionId.ELEMENT)
+
+    @property
+    def data(self) -> Span | None:
+        """Where the body of its data section stands; None if it has none."""
+        return self._body(SectionId.DATA)
+
+    def place(self, identity: int) -> Place | None:
+        """Return where the section of that identity stands; None if there is none."""
+        return next((place for place in reversed(self.places) if place.identity == identity), None)
+
+    def _body(self, identity: int) -> Span | None:
+        place = self.place(identity)
+        return None if place is None else (place.body, place.end)
 
 
 def read_sections(data: bytes, customs: frozenset[str] = frozenset(), bounds: InspectionBounds = USUAL) -> Sections:
@@ -94,70 +118,55 @@ def read_sections(data: bytes, customs: frozenset[str] = frozenset(), bounds: In
         ModuleError: ``truncated`` if a section is longer than the bytes that are left, ``too-large`` beyond the bounds.
         ValueError, IndexError: The bytes are not what the binary format says, or use an encoding unknown here.
     """
-    spans: dict[int, Span] = {}
+    places: list[Place] = []
     found: dict[str, bytes] = {}
     sizes: list[tuple[str, int]] = []
     reader = Reader(data, len(HEADER))
     for _ in range(bounds.max_sections + 1):  # once more, to see that nothing follows
         if reader.at == len(data):
-            return _assembled(data, spans, found, tuple(sizes), bounds)
-        start = reader.at
-        identity, end = _section(reader)
-        if identity == _CUSTOM:
-            name = _keep_custom(data[reader.at : min(end, reader.at + bounds.max_section)], customs, found)
-            sizes.append((name, end - start))
+            return _assembled(data, tuple(places), found, tuple(sizes), bounds)
+        place = read_header(reader)
+        if place.identity == SectionId.CUSTOM:
+            name = _keep_custom(data[place.body : min(place.end, place.body + bounds.max_section)], customs, found)
+            sizes.append((name, place.end - place.start))
         else:
-            spans[identity] = (reader.at, end)
-        reader.at = end
+            places.append(place)
+        reader.at = place.end
     raise ModuleError("too-large", f"The module has more than {bounds.max_sections:,} sections", SUSPECT)
 
 
 def _assembled(
     data: bytes,
-    spans: dict[int, Span],
+    places: tuple[Place, ...],
     customs: dict[str, bytes],
     sizes: tuple[tuple[str, int], ...],
     bounds: InspectionBounds,
 ) -> Sections:
-    bodies = {identity: _bounded(data, *spans[identity], bounds.max_section) for identity in _READ.intersection(spans)}
+    read_places = {place.identity: place for place in places if place.identity in _READ}
+    bodies = {
+        identity: _bounded(data, place.body, place.end, bounds.max_section) for identity, place in read_places.items()
+    }
 
-    def read(identity: int) -> Reader:
+    def read(identity: SectionId) -> Reader:
         return Reader(bodies.get(identity, b"\0"), max_instructions=bounds.max_instructions)
 
-    imports = _imports(read(_IMPORT))
+    first = read_places[SectionId.IMPORT].body if SectionId.IMPORT in read_places else 0
+    imports, import_types = _imports(read(SectionId.IMPORT), first)
     imported: list[Word] = [None for _, _, kind, _ in imports if kind == "global"]
     return Sections(
-        types=_types(read(_TYPE)),
+        types=_types(read(SectionId.TYPE)),
         imports=imports,
-        functions=_functions(read(_FUNCTION)),
-        tables=_tables(read(_TABLE), imported),
-        memories=_memories(read(_MEMORY)),
-        globals_=_globals(read(_GLOBAL), imported),
-        exports=_exports(read(_EXPORT)),
-        starts=_START in spans,
-        elements=spans.get(_ELEMENT),
-        data=spans.get(_DATA),
+        functions=_functions(read(SectionId.FUNCTION)),
+        tables=_tables(read(SectionId.TABLE), imported),
+        memories=_memories(read(SectionId.MEMORY)),
+        globals_=_globals(read(SectionId.GLOBAL), imported),
+        exports=_exports(read(SectionId.EXPORT)),
+        import_types=import_types,
+        start=read(SectionId.START).number() if SectionId.START in bodies else None,
+        places=places,
         customs=customs,
         custom_sizes=sizes,
     )
-
-
-def _section(reader: Reader) -> tuple[int, int]:
-    """Read a section's header: its identity and where its body, which begins here, ends."""
-    start = reader.at
-    try:
-        identity, size = reader.byte(), reader.number()
-    except IndexError:  # the bytes end within the header: one more would be needed at least
-        identity, size = _CUSTOM, 1
-    missing = reader.at + size - len(reader.data)
-    if missing > 0:
-        raise ModuleError(
-            "truncated",
-            f"The module is cut off: its section at offset {start:,} needs at least {missing:,} bytes "
-            f"more than the {len(reader.data):,} that are there",
-            "Download or copy the .wasm again and compare its size with the original",
-        )
-    return identity, reader.at + size
 
 
 def _bounded(data: bytes, start: int, end: int, most: int) -> bytes:
@@ -214,12 +223,16 @@ def _subtype(reader: Reader, form: int) -> Signature | None:
     raise ValueError(f"the unknown type form 0x{form:02x}")
 
 
-def _imports(reader: Reader) -> tuple[tuple[str, str, str, int | None], ...]:
+def _imports(reader: Reader, first: int) -> tuple[tuple[tuple[str, str, str, int | None], ...], tuple[Span, ...]]:
+    """Read the imports, and where their types stand. The body begins at the offset ``first`` of the module."""
     imports: list[tuple[str, str, str, int | None]] = []
+    spans: list[Span] = []
     for _ in range(reader.number()):
-        namespace, name, kind = reader.name(), reader.name(), _kind(reader)
+        namespace, name, start = reader.name(), reader.name(), reader.at
+        kind = _kind(reader)
         imports.append((namespace, name, kind, _IMPORTED[kind](reader)))
-    return tuple(imports)
+        spans.append((first + start, first + reader.at))
+    return tuple(imports), tuple(spans)
 
 
 def _kind(reader: Reader) -> str:

@@ -22,7 +22,8 @@ from detectors.formats import SUSPECT, ModuleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectors.sections import Limits, Sections, Span
+    from detectors.framing import Span
+    from detectors.sections import Limits, Sections
 
 __all__ = ["PAGE", "Misplaced", "misplaced"]
 

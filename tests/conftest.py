@@ -12,7 +12,7 @@ from compat import lingering_guests
 from tests.support.waiting import guest_threads, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 # The first draw of a text in a fresh clone builds tables for seconds; that says nothing of the code under test.
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +25,13 @@ settings.load_profile("suite")  # unless --hypothesis-profile chooses another
 def nothing_known() -> None:
     """What plugins have said of themselves, or hosts have been asked for, in another test is not known in this one."""
     PROCESS.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_lingers() -> Iterator[None]:
+    """The suite fails if a guest that could not be stopped is still there at its end."""
+    yield
+    assert lingering_guests() == 0
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The house keeps its shape: what may import what, read from the source of every module.
+"""The house keeps its shape: what may import what, and how long a file may be, read from the sources.
 
 compat → adapters → detectors, and nobody imports a package's ``__init__`` from below it.
 """
@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("detectors", "adapters", "compat")  # from the ground up
+LONGEST = 350  # lines of a file
 
 
 @attrs.frozen
@@ -110,6 +111,19 @@ def undocumented(module: Module) -> list[str]:
     return [] if ast.get_docstring(module.tree) else ["no docstring"]
 
 
+def source_files() -> list[Path]:
+    """The Python and WebAssembly text of the product, its tests, benchmarks and examples, and what builds fixtures."""
+    folders = [ROOT / name for name in (*FLOORS, "tests", "benchmarks", "examples")]
+    found = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".wat")]
+    return sorted([*found, *(ROOT / "fixtures").glob("*.py")])
+
+
+def too_long(paths: Iterable[Path], root: Path = ROOT) -> list[str]:
+    """A line for each file that has more than ``LONGEST`` lines, and how many it has."""
+    lengths = [(path.relative_to(root), len(path.read_bytes().splitlines())) for path in paths]
+    return [f"{file}: {length} lines, of {LONGEST} at most" for file, length in lengths if length > LONGEST]
+
+
 def offenders(rule: Rule, modules: Iterable[Module] = MODULES) -> dict[str, Collection[str]]:
     """What a rule finds in every module in which it finds something, by the module's file."""
     return {module.file: found for module in modules if (found := rule(module))}
@@ -190,6 +204,17 @@ def test_the_c_interface_is_used_in_one_place() -> None:
     assert set(offenders(importing("extism", "extism_sys"))) == {"adapters/runtime/engine.py"}
 
 
+def test_a_guest_is_rewritten_by_what_knows_no_runtime() -> None:
+    pure = {f"adapters.companion.{name}" for name in ("rewriting", "trampoline", "writing")}
+    assert pure <= NAMES
+    allowed = (*pure, "adapters.runtime.errors", "detectors.", "__future__", "collections.abc", "typing", "attrs")
+
+    def others(module: Module) -> list[str]:
+        return [name for name in imports(module) if not name.startswith(allowed)]
+
+    nobody(others, (module for module in MODULES if module.name in pure))
+
+
 def test_modules_are_imported_by_computed_name_in_one_place() -> None:
     ways = calling("importlib.import_module", "import_module", "__import__", "exec", "eval", "runpy.run_module")
     assert offenders(ways) == {"adapters/registry.py": ["importlib.import_module"]}
@@ -206,3 +231,19 @@ def test_click_and_the_terminal_are_the_command_line_s_business() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     nobody(undocumented)
+
+
+def test_a_file_that_is_too_long_is_named_with_its_length(tmp_path: Path) -> None:
+    longest, longer = tmp_path / "longest.py", tmp_path / "longer.wat"
+    longest.write_text("pass\n" * LONGEST)
+    longer.write_text(";;\n" * (LONGEST + 1))
+    assert too_long([longest, longer], tmp_path) == [f"longer.wat: {LONGEST + 1} lines, of {LONGEST} at most"]
+
+
+def test_no_file_is_too_long() -> None:
+    files = source_files()
+    looked_at = {str(path.relative_to(ROOT).parent) for path in files}
+    assert {"adapters/net", "adapters/companion/wat", "compat/demo", "detectors/checks", "fixtures"} <= looked_at
+    assert {"tests", "tests/adapters", "tests/support", "benchmarks", "examples/adopting"} <= looked_at
+    found = too_long(files)
+    assert not found, "\n".join(["", *found])

@@ -26,7 +26,8 @@ FILE = '''
 """The adapter for polled plugins: the host asks for one item after the other."""
 
 from adapters.adapter import PluginAdapter
-from adapters.host import GuestHooks, PluginHost
+from adapters.host import PluginHost
+from adapters.live_guest import GuestHooks
 
 
 async def takes_no_configuration(guest):

@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-import attrs
-
-from adapters.errors import GuestStoppedError, StreamUsageError
+from adapters.errors import StreamUsageError
 from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import Gateway
+from adapters.net.guest_connection import GuestConnection
 from adapters.net.guest_limits import GuestClock, GuestLimits
-from adapters.net.socket import Socket
+from adapters.runtime.errors import GuestStoppedError
 from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError, NetworkError
 
@@ -31,27 +29,6 @@ __all__ = ["GuestNetwork"]
 T = TypeVar("T")
 
 _LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests ask for more
-
-
-@attrs.define(eq=False)
-class _Connection:
-    url: str
-    socket: Socket
-    limits: GuestLimits
-    opened_at: float  # by the guest's clock
-    changed: threading.Condition = attrs.field(factory=threading.Condition)
-    buffer: deque[str] = attrs.field(factory=deque)
-    characters: int = 0  # in the buffer
-    room: asyncio.Event = attrs.field(factory=asyncio.Event)
-    waiting_for_room: bool = False
-    ended: CompatError | None = None
-    reader: asyncio.Task[None] | None = None
-
-    def is_full(self, parts: int = 1) -> bool:
-        """Whether the buffer is full, or one of so many equal parts of it."""
-        limits = self.limits
-        by_count = len(self.buffer) >= limits.buffered_messages / parts
-        return by_count or self.characters >= limits.buffered_characters / parts
 
 
 class GuestNetwork:
@@ -99,7 +76,7 @@ class GuestNetwork:
         self._failed_request: tuple[float, NetworkError] | None = None
         self._draining = threading.Event()
         self._closed = False
-        self._connections: dict[str, _Connection] = {}
+        self._connections: dict[str, GuestConnection] = {}
 
     @property
     def draining(self) -> bool:
@@ -110,6 +87,11 @@ class GuestNetwork:
     def alive(self) -> int:
         """Connections that are open."""
         return sum(connection.ended is None for connection in list(self._connections.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have come and were not taken yet."""
+        return sum(len(connection.buffer) for connection in list(self._connections.values()))
 
     # The guest's thread
 
@@ -171,7 +153,7 @@ class GuestNetwork:
                 return message
         raise self._dead(connection, timeout_ms)
 
-    def _dead(self, connection: _Connection, timeout_ms: int) -> CompatError:
+    def _dead(self, connection: GuestConnection, timeout_ms: int) -> CompatError:
         """Wait before a dead connection is reported: most guests try again at once, for ever."""
         if self._draining.is_set():
             self._clock.wait(self._stopping, self._limits.drain_pace)
@@ -220,7 +202,7 @@ class GuestNetwork:
         for name in ended[: -self._limits.ended_kept]:
             del self._connections[name]
 
-    def _find(self, connection_id: str) -> _Connection:
+    def _find(self, connection_id: str) -> GuestConnection:
         connection = self._connections.get(connection_id)
         if connection is None:
             limits = self._limits
@@ -254,7 +236,7 @@ class GuestNetwork:
 
     async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
         socket = await self._gateway.connect(url, headers=headers, subprotocol=subprotocol)
-        connection = _Connection(url, socket, self._limits, self._clock.now())
+        connection = GuestConnection(url, socket, self._limits, self._clock.now())
         if self._closed or self._stopping.is_set():  # stopped while the connection was being opened
             await socket.close()
             raise GuestStoppedError(self._plugin, "ws_connect")
@@ -267,7 +249,7 @@ class GuestNetwork:
         self._connections[identifier] = connection
         return identifier
 
-    async def _read(self, connection: _Connection) -> None:
+    async def _read(self, connection: GuestConnection) -> None:
         try:
             while True:
                 message = await connection.socket.receive()
@@ -298,14 +280,14 @@ class GuestNetwork:
             self._undeliverable(f"a binary message of {len(message)} bytes is no UTF-8 text")
             return None
 
-    def _end(self, connection: _Connection, error: CompatError) -> None:
+    def _end(self, connection: GuestConnection, error: CompatError) -> None:
         with connection.changed:
             if connection.ended is None:
                 connection.ended = error
                 self.stood = self._clock.now() - connection.opened_at
             connection.changed.notify_all()
 
-    async def _shut(self, connection: _Connection, why: CompatError) -> None:
+    async def _shut(self, connection: GuestConnection, why: CompatError) -> None:
         self._end(connection, why)
         if connection.reader is not None:
             connection.reader.cancel()

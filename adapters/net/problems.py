@@ -1,4 +1,4 @@
-"""What goes wrong with a connection, in words.
+"""What goes wrong while a connection is opened, in words; how an open one ended is in ``endings.py``.
 
 Exceptions of the ``websockets`` library, of ``ssl`` and of the operating system are translated here, once, in tables,
 and never get further up. Nothing that may hold a secret is repeated: no address, header value or proxy.
@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import attrs
 from websockets.exceptions import (
-    ConnectionClosed,
     InvalidHandshake,
     InvalidHeader,
     InvalidMessage,
@@ -28,7 +27,6 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
-from websockets.frames import Close, CloseCode
 
 from adapters.net.policy import is_private
 from adapters.net.proxies import NEEDED, host_of
@@ -41,7 +39,6 @@ __all__ = [
     "Problem",
     "Words",
     "both",
-    "how_it_ended",
     "read_retry_after",
     "unresolved",
     "what_failed",
@@ -316,43 +313,3 @@ def _unreadable() -> Iterator[str]:
     for folder in filter(None, os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)):
         if not (Path(folder).is_dir() and os.access(folder, os.R_OK | os.X_OK)):
             yield f"SSL_CERT_DIR names '{folder}', which cannot be read"
-
-
-# Ending
-
-_SILENT = "no answer to a ping: the connection is half-open"
-
-
-def how_it_ended(error: ConnectionClosed, limit: int | None, cause: BaseException | None = None) -> Words:
-    """How an open connection ended, and what helps.
-
-    Args:
-        error: What the library says of it.
-        limit: Bytes that a message may have; ``None`` if that is not known.
-        cause: What ended the connection below, if that is known.
-    """
-    sent, received = error.sent, error.rcvd
-    if sent is not None and not (received is not None and error.rcvd_then_sent):
-        return _ended_by_us(sent, limit)
-    if received is not None:
-        reason = f" {received.reason!r}" if received.reason else ""
-        return f"the other end closed it with code {received.code}{reason}", ""
-    why = ": connection reset" if isinstance(cause, ConnectionResetError) else ""
-    return f"it broke off without a closing handshake{why}", ""
-
-
-def _ended_by_us(sent: Close, limit: int | None) -> Words:
-    if sent.code == CloseCode.MESSAGE_TOO_BIG and "fragments" not in sent.reason:
-        length = "its connection allows" if limit is None else f"{limit} bytes"
-        return f"a message is longer than {length}", "If that is a message as it should be, raise max_message"
-    if sent.code == CloseCode.INTERNAL_ERROR and sent.reason.startswith("keepalive"):  # of a function of one's own
-        return _SILENT, ""
-    words = _OURS.get(sent.code)
-    return (words.format(sent.reason) if words else f"closed by us ({sent})"), ""
-
-
-_OURS: dict[int, str] = {
-    CloseCode.PROTOCOL_ERROR: "what came breaks the WebSocket protocol: {}",
-    CloseCode.INVALID_DATA: "a text message that came is not UTF-8: {}",
-    CloseCode.MESSAGE_TOO_BIG: "a message that came has {}",
-}

@@ -17,8 +17,9 @@ from websockets.typing import Subprotocol
 
 from adapters.arguments import FUNCTION, more_than_0, one_of_type, whole
 from adapters.net.connection import KeptConnection
+from adapters.net.endings import how_it_ended
 from adapters.net.errors import ConnectFailedError, ConnectionLostError
-from adapters.net.problems import how_it_ended, what_failed
+from adapters.net.problems import what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 
 __all__ = ["Connector", "PingingSocket", "Socket", "WebSocketConnector"]

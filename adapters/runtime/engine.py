@@ -1,45 +1,39 @@
 """The only room that knows Extism's C interface.
 
-An ``Instance`` is one module, compiled and instantiated for one guest alone: cancelling one instance ends every running
-sibling of the same compiled plugin, so there are no siblings. Compiling again is cheap, the engine keeps compiled code
-on disk. An instance belongs to the thread that made it; only ``cancel`` may be called from another.
+An ``Instance`` is one plugin with its companion, compiled and instantiated for one guest alone: cancelling one instance
+ends every running sibling of the same compiled plugin, so there are no siblings. Compiling again is cheap, the engine
+keeps compiled code on disk. An instance belongs to the thread that made it; only ``cancel`` may be called from another.
 
-Host functions are bound through the C interface because the Python SDK keeps every host function in a process-wide
-list, prints what a host function raises and lets the guest go on, and drops the output of a failed call.
+The one host function is bound through the C interface because the Python SDK keeps every host function in a
+process-wide list, prints what a host function raises and lets the guest go on, and drops the output of a failed call.
 """
 
 from __future__ import annotations
 
-import base64
-import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
-import msgspec
 from extism_sys import ffi, lib
 
+from adapters.companion.exchange import STOP
 from adapters.runtime.heap import map_large_blocks
 
-__all__ = ["CallOutcome", "HostFunction", "Instance", "InstantiationError", "KernelAccess", "RawMemory"]
+__all__ = ["CallOutcome", "Exchange", "Instance", "InstantiationError", "Window"]
 
 _CALLBACK = "void(ExtismCurrentPlugin*, const ExtismVal*, ExtismSize, ExtismVal*, ExtismSize, void*)"
 _I64 = 1  # ExtismValType_I64
 _TRAPPED = 134  # what Extism returns for a wasm trap
-_VALUE_TYPES = {"i32": 0, "i64": 1, "f32": 2, "f64": 3}
 
 
 class InstantiationError(Exception):
-    """Extism refused the module, or the module trapped while it was instantiated. Holds Extism's own text."""
+    """Extism refused the modules, or one trapped while it was instantiated. Holds Extism's own text."""
 
 
-class KernelAccess:
-    """The kernel memory of the running call, valid inside one host call only.
-
-    Offsets are what guests pass around: addresses within the kernel's own linear memory.
-    """
+class Window:
+    """Extism's own memory, through which bytes cross; valid inside one host call only."""
 
     __slots__ = ("_current",)
 
@@ -47,7 +41,7 @@ class KernelAccess:
         self._current = current
 
     def length(self, offset: int) -> int:
-        """Bytes in use of the block at ``offset``; 0 if no block in use begins there."""
+        """Bytes of the block that begins at ``offset``; 0 if none does."""
         return int(lib.extism_current_plugin_memory_length(self._current, offset))
 
     def read(self, offset: int, length: int) -> bytes:
@@ -59,59 +53,12 @@ class KernelAccess:
         ffi.memmove(lib.extism_current_plugin_memory(self._current) + offset, data, len(data))
 
     def alloc(self, size: int) -> int:
-        """Allocate a block of ``size`` bytes. Returns its offset, 0 if the kernel has no room."""
+        """Allocate a block of ``size`` bytes. Returns its offset, 0 if there is no room."""
         return int(lib.extism_current_plugin_memory_alloc(self._current, size))
 
-    def memory(self) -> RawMemory:
-        """The kernel's memory as such, for use between two calls."""
-        return RawMemory(lib.extism_current_plugin_memory(self._current))
 
-    def free(self, offset: int) -> None:
-        """Free the block at ``offset``; nothing happens if there is none."""
-        lib.extism_current_plugin_memory_free(self._current, offset)
-
-
-@attrs.frozen
-class RawMemory:
-    """The kernel's memory by its address in this process.
-
-    It may be used on the guest's thread while the instance lives and as long as the memory does not move, which the
-    probe of ``kernel.py`` establishes.
-    """
-
-    _address: Any
-
-    def read_u64(self, offset: int) -> int:
-        """The little-endian number at ``offset``."""
-        return int.from_bytes(ffi.buffer(self._address + offset, 8), "little")
-
-    def write_u64(self, offset: int, value: int) -> None:
-        """Write a little-endian number to ``offset``."""
-        ffi.memmove(self._address + offset, value.to_bytes(8, "little"), 8)
-
-    def write_header(self, offset: int, status: int, size: int) -> None:
-        """Write the header of a block of ``size`` bytes, all in use, to ``offset``."""
-        ffi.memmove(self._address + offset, struct.pack("<B3xII", status, size, size), 12)
-
-
-@attrs.frozen
-class HostFunction:
-    """A function that a module imports.
-
-    Attributes:
-        namespace: The import's module name.
-        name: The import's name.
-        params: Value types, for example ``("i64",)``.
-        results: Value types, at most one.
-        call: Takes the kernel memory and the argument, returns the result. What it raises ends the guest's call and
-            surfaces there.
-    """
-
-    namespace: str
-    name: str
-    params: tuple[str, ...]
-    results: tuple[str, ...]
-    call: Callable[[KernelAccess, int], int]
+#: Takes a crossing at an offset, returns where the answer is (0: there is none).
+Exchange = Callable[[Window, int], int]
 
 
 @attrs.frozen
@@ -120,69 +67,58 @@ class CallOutcome:
 
     Attributes:
         code: The export's return code; 0 is success.
-        error: What the guest put into error memory, or the runtime's backtrace; ``None`` if neither.
+        error: What Extism says: the backtrace of a trap, or why it could not make the call; ``None`` for neither.
         output: The output bytes, present whether the call succeeded or not.
         raised: What a host function raised during the call.
+        reason: What the guest put into error memory; ``None`` if nothing.
     """
 
     code: int
     error: str | None
     output: bytes
     raised: BaseException | None = None
+    reason: str | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the export returned 0 and reported no error."""
-        return self.code == 0 and self.error is None and self.raised is None
+        return self.code == 0 and self.error is None and self.raised is None and self.reason is None
 
     @property
     def trapped(self) -> bool:
         """Whether the guest trapped or exited, so that its instance must not be used again."""
-        if self.code == _TRAPPED or self.code < 0:
+        if self.code == _TRAPPED:
             return True
-        return self.error is not None and ("wasm backtrace:" in self.error or "wasm trap:" in self.error)
+        # Plugins in Rust fail with code -1, as Extism itself does; but then it says why.
+        words = ("wasm backtrace:", "wasm trap:")
+        return self.error is not None and (self.code < 0 or any(word in self.error for word in words))
 
 
 class Instance:
-    """One compiled and instantiated module.
+    """One compiled and instantiated plugin with its companion.
 
     Args:
-        wasm: The module's bytes.
-        functions: One per import from a served namespace, no more and no fewer needed.
-        settled_after: Seconds until a call that calls no host function has surely begun; none is cancelled before.
+        manifest: What Extism is to link; see ``companion.linking``.
+        exchange: The host's end of the border. What it raises ends the guest's call and surfaces there.
+        settled_after: Seconds until a call that crosses no border has surely begun; none is cancelled before.
 
     Raises:
-        InstantiationError: Extism refused the module.
+        InstantiationError: Extism refused it.
     """
 
-    def __init__(self, wasm: bytes, functions: Sequence[HostFunction], *, settled_after: float = 0.1) -> None:
+    def __init__(self, manifest: bytes, exchange: Exchange, *, settled_after: float = 0.1) -> None:
         map_large_blocks()
+        self._exchange = exchange
         self._settled_after = settled_after
         self._settles: float | None = None  # when the running call has surely begun; None once that is known
         self._lock = threading.Lock()  # keeps cancel apart from free, and from the beginning of a call
         self._raised: BaseException | None = None
-        self._callbacks = [self._callback(function.call) for function in functions]
-        pointers = []
-        for function, callback in zip(functions, self._callbacks, strict=True):
-            pointer = lib.extism_function_new(
-                function.name.encode(),
-                [_VALUE_TYPES[value] for value in function.params],
-                len(function.params),
-                [_VALUE_TYPES[value] for value in function.results],
-                len(function.results),
-                callback,
-                ffi.NULL,
-                ffi.NULL,
-            )
-            lib.extism_function_set_namespace(pointer, function.namespace.encode())
-            pointers.append(pointer)
-        # No `timeout_ms`: it would cap a start_stream too. `allowed_hosts` stays empty: Extism's own HTTP function
-        # would pass the network policy by.
-        manifest = msgspec.json.encode({"wasm": [{"data": base64.b64encode(wasm).decode()}], "allowed_hosts": []})
+        self._callback = ffi.callback(_CALLBACK, self._crossed)
+        function = lib.extism_function_new(b"exchange", [_I64], 1, [_I64], 1, self._callback, ffi.NULL, ffi.NULL)
+        lib.extism_function_set_namespace(function, b"compat:host")
         message = ffi.new("char**")
-        plugin = lib.extism_plugin_new(manifest, len(manifest), pointers, len(pointers), True, message)
-        for pointer in pointers:
-            lib.extism_function_free(pointer)
+        plugin = lib.extism_plugin_new(manifest, len(manifest), [function], 1, True, message)
+        lib.extism_function_free(function)
         if plugin == ffi.NULL:
             text = ffi.string(message[0]).decode(errors="replace") if message[0] != ffi.NULL else "no reason given"
             if message[0] != ffi.NULL:
@@ -191,20 +127,17 @@ class Instance:
         self._plugin: Any = plugin
         self._cancel_handle = lib.extism_plugin_cancel_handle(plugin)
 
-    def _callback(self, call: Callable[[KernelAccess, int], int]) -> Any:
-        def run(current: Any, inputs: Any, n_inputs: int, outputs: Any, n_outputs: int, _: Any) -> None:
-            self._settles = None
-            # An offset is unsigned.
-            result = call(KernelAccess(current), inputs[0].v.i64 & 0xFFFF_FFFF_FFFF_FFFF if n_inputs else 0)
-            if n_outputs:
-                outputs[0].v.i64 = result
-
-        def failed(_: object, error: BaseException, __: object) -> None:
-            # Keep the first: what follows is usually its consequence. The guest must not go on with offset 0.
+    def _crossed(self, current: Any, inputs: Any, _: int, outputs: Any, __: int, ___: Any) -> None:
+        self._settles = None
+        at = inputs[0].v.i64
+        window = Window(current)
+        try:
+            outputs[0].v.i64 = self._exchange(window, at)
+        except BaseException as error:  # noqa: BLE001 - it is told where the call ends
+            # Keep the first: what follows is usually its consequence. The guest must not go on.
             self._raised = self._raised or error
-            self.cancel()
-
-        return ffi.callback(_CALLBACK, run, onerror=failed)
+            window.write(at, STOP)
+            outputs[0].v.i64 = at
 
     def call(self, export: str, data: bytes) -> CallOutcome:
         """Run an export to its end."""
@@ -222,12 +155,13 @@ class Instance:
     def cancel(self) -> None:
         """Interrupt guest code, from any thread.
 
-        A cancel before a call has begun is lost, and none interrupts a host function or a WASI sleep: send it again
-        until the call has ended.
+        A cancel before a call has begun is lost, and none interrupts a host function: send it again until the call has
+        ended.
 
         One that comes *while* a call begins would make the call deaf to all later ones: Extism takes the call off the
         list of those that can be cancelled, and only then sets the deadline that the cancel has to break. So none is
-        sent before the guest has called a host function, or some time has passed.
+        sent before the guest has crossed the border, or some time has passed. To cross it at the beginning of each call
+        would say so at once, and cost a plugin that needs no host function a fifth of its speed.
         """
         with self._lock:
             settles = self._settles

@@ -2,9 +2,10 @@
 
 The laws of this room:
 
-- Only the guest's thread enters the instance. Calls are queued and run one after the other.
-- Every call may have a deadline. Stopping is a flag that host functions look at, plus a cancel that the watch sends
-  until the call has ended.
+- Only the guest's thread enters the instance. Calls are queued and run one after the other; the first are those that
+  initialise the module.
+- Every call may have a deadline. Stopping is a flag that host functions look at, asleep or not, plus a cancel that the
+  watch sends until the call has ended.
 - A guest that trapped, exited, or was cancelled keeps half-changed state, so it is *discarded*: no further call runs in
   it. Whoever needs the plugin makes a new guest, and configures it.
 - What a host function raises surfaces at the call that was running.
@@ -13,37 +14,34 @@ The laws of this room:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 import attrs
 
-from adapters.errors import GuestStoppedError, PluginCallError, PluginTimeoutError, PluginTrapError
+from adapters.companion.linking import link
+from adapters.companion.rewriting import INITIALISER_NAMES
+from adapters.companion.trampoline import END
+from adapters.errors import PluginCallError
 from adapters.observe import Crossing, Direction, Observer
-from adapters.runtime.engine import CallOutcome, HostFunction, Instance, InstantiationError
-from adapters.runtime.memory import KernelMemory
+from adapters.runtime.border import Border
+from adapters.runtime.engine import CallOutcome, Instance, InstantiationError
+from adapters.runtime.errors import GuestStoppedError, PluginExitError, PluginTimeoutError, PluginTrapError
+from adapters.runtime.faults import fault_error
+from adapters.runtime.jobs import Job, settle
+from adapters.runtime.links import check_links
 from adapters.runtime.replies import failure_reason
 from adapters.runtime.watch import PROCESS, Watch
+from detectors.errors import CompatError
 
 __all__ = ["Guest"]
 
 T = TypeVar("T")
-
-
-@attrs.define(eq=False)
-class _Job:
-    """Something to do on the guest's thread: usually one call, for a parked guest a loop of calls."""
-
-    work: Callable[[], object]
-    name: str
-    timeout: float | None
-    future: Future[object] = attrs.field(factory=Future)
 
 
 class Guest:
@@ -52,9 +50,8 @@ class Guest:
     Args:
         wasm: The module's bytes.
         plugin: The plugin's name, for errors and logs.
-        functions: The host functions for exactly the module's imports.
-        memory: The kernel memory that the host functions use.
-        stopping: The flag that host functions look at; the guest sets it when it is told to stop.
+        border: The host's end of its border. The guest sets its stop flag when it is told to stop.
+        initialise_timeout: Seconds that the module may take to initialise itself.
         name: What to call the guest itself; the plugin's name if it has but one.
         observer: Sees every call.
         redact: Takes secrets out of what the plugin says.
@@ -67,9 +64,8 @@ class Guest:
         wasm: bytes,
         *,
         plugin: str,
-        functions: Sequence[HostFunction],
-        memory: KernelMemory,
-        stopping: threading.Event,
+        border: Border,
+        initialise_timeout: float = 10.0,
         name: str = "",
         observer: Observer | None = None,
         redact: Callable[[str], str] = str,
@@ -78,18 +74,18 @@ class Guest:
     ) -> None:
         self.plugin = plugin
         self.name = name or plugin
-        self.memory = memory
-        self.stopping = stopping
+        self.border = border
+        self.stopping = border.stopping
         self._wasm = wasm
-        self._functions = functions
+        self._initialise_timeout = initialise_timeout
         self._observer = observer
         self._redact = redact
         self._logger = logger or logging.getLogger(f"compat.plugin.{plugin}")
         self._watch = watch
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
-        self._current: _Job | None = None
+        self._current: Job | None = None
         self._deadline: float | None = None
         self._expired = False
         self._stop_since: float | None = None
@@ -118,7 +114,7 @@ class Guest:
             name: What to call it in errors, usually the export's name.
             timeout: Seconds from when it begins until it is cancelled and the guest discarded; ``None``: no deadline.
         """
-        job = _Job(work, name, timeout)
+        job = Job(work, name, timeout)
         with self._lock:
             if not self._ended.is_set():
                 self._jobs.put(job)
@@ -159,14 +155,23 @@ class Guest:
             export: The export's name.
             data: The input.
         """
-        if self._instance is None or self._discarded:
-            raise GuestStoppedError(self.plugin, export)
-        self.memory.begin()
         self._observe(Direction.CALL, export, data)
-        outcome = self._instance.call(export, data)
+        outcome = self._enter(export, data)
         self._observe(Direction.RETURN, export, outcome.output)
+        return outcome
+
+    def _enter(self, export: str, data: bytes) -> CallOutcome:
+        instance, border = self._instance, self.border
+        if instance is None or self._discarded:
+            raise GuestStoppedError(self.plugin, export)
+        border.begin()
+        outcome = instance.call(export, data)
         if outcome.trapped or outcome.raised is not None:
             self._discarded = True
+            border.collect(lambda: instance.call(END, b""))  # what it said has not all crossed
+        border.voice.end_of_call()
+        if border.error is not None:
+            outcome = attrs.evolve(outcome, reason=border.error.decode(errors="replace"))
         return outcome
 
     def judge(self, export: str, outcome: CallOutcome) -> bytes:
@@ -178,10 +183,18 @@ class Guest:
         if outcome.raised is not None:
             raise outcome.raised
         if outcome.trapped:
-            if self.stopping.is_set():
-                raise GuestStoppedError(self.plugin, export)
-            raise PluginTrapError(self.plugin, export, self._redact(outcome.error or ""))
+            raise self._why_trapped(export, outcome)
         raise PluginCallError(self.plugin, export, outcome.code, self.reason_of(outcome))
+
+    def _why_trapped(self, export: str, outcome: CallOutcome) -> CompatError:
+        said = self.border.voice.last_words()
+        if self.stopping.is_set():
+            return GuestStoppedError(self.plugin, export)
+        if self.border.fault is not None:
+            return fault_error(self.plugin, export, self.border.fault, self.border.limits)
+        if self.border.exit_code is not None:
+            return PluginExitError(self.plugin, export, self.border.exit_code, said=said)
+        return PluginTrapError(self.plugin, export, self._redact(outcome.error or ""), said=said)
 
     def reason_of(self, outcome: CallOutcome) -> str:
         """Why a call failed, in the plugin's words and without secrets; empty if it gave no reason."""
@@ -199,30 +212,51 @@ class Guest:
     def _run(self) -> None:
         try:
             try:
-                self._instance = Instance(self._wasm, self._functions)
+                check_links()
+                linked = link(self._wasm)
+                self._instance = Instance(linked.manifest, self.border.exchange)
             except InstantiationError as error:
                 self._discarded = True
                 self._serve(PluginTrapError(self.plugin, "", str(error)))
+            except CompatError as error:
+                self._discarded = True
+                self._serve(error)
             else:
-                self._serve(None)
+                broken = self._initialise(linked.initialisers)
+                self._discarded = self._discarded or broken is not None
+                self._serve(broken)
         finally:
             with self._lock:
                 self._ended.set()
             self._refuse_rest()
+            self.border.voice.tell_left_out()
             if self._instance is not None:
                 self._instance.free()
             self._watch.died(self)
 
+    def _initialise(self, exports: tuple[str, ...]) -> BaseException | None:
+        """Make the calls that initialise the module. Returns why they failed."""
+
+        def work() -> None:
+            for export in exports:
+                self.judge(INITIALISER_NAMES[export], self._enter(export, b""))
+
+        if not exports:
+            return None
+        job = Job(work, "initialisation", self._initialise_timeout)
+        self._perform(job)
+        return job.future.exception()
+
     def _serve(self, broken: BaseException | None) -> None:
         while (job := self._jobs.get()) is not None:
             if broken is not None:
-                _settle(job.future, error=broken)
+                settle(job.future, error=broken)
             elif not self.usable:
-                _settle(job.future, error=GuestStoppedError(self.plugin, job.name))
+                settle(job.future, error=GuestStoppedError(self.plugin, job.name))
             else:
                 self._perform(job)
 
-    def _perform(self, job: _Job) -> None:
+    def _perform(self, job: Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
         with self._lock:
@@ -233,9 +267,9 @@ class Guest:
         try:
             result = job.work()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
-            _settle(job.future, error=error)
+            settle(job.future, error=error)
         else:
-            _settle(job.future, result=result)
+            settle(job.future, result=result)
         finally:
             with self._lock:
                 self._current = self._deadline = None
@@ -248,7 +282,7 @@ class Guest:
             except queue.Empty:
                 return
             if job is not None:
-                _settle(job.future, error=GuestStoppedError(self.plugin, job.name))
+                settle(job.future, error=GuestStoppedError(self.plugin, job.name))
 
     # Any thread
 
@@ -293,7 +327,7 @@ class Guest:
             self._give_up(job)
         return now
 
-    def _give_up(self, job: _Job | None) -> None:
+    def _give_up(self, job: Job | None) -> None:
         """Cancelling did not help so far: release whoever waits, and keep counting the guest."""
         # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
         level = logging.DEBUG if self._watch.exiting else logging.WARNING
@@ -305,14 +339,5 @@ class Guest:
             error: Exception = GuestStoppedError(self.plugin, job.name)
             if self._expired:
                 error = PluginTimeoutError(self.plugin, job.name, job.timeout or 0.0)
-            _settle(job.future, error=error)
+            settle(job.future, error=error)
         self.stop()
-
-
-def _settle(future: Future[object], *, result: object = None, error: BaseException | None = None) -> None:
-    """Resolve a future that the watch may have resolved already, or its owner cancelled."""
-    with contextlib.suppress(InvalidStateError):
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)

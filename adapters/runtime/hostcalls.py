@@ -10,7 +10,6 @@ Everything here runs on the guest's thread and may block, as long as it looks at
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -18,20 +17,11 @@ from typing import Any, Protocol
 import attrs
 import msgspec
 
-from adapters.errors import GuestStoppedError
-from adapters.observe import Crossing, Direction, Observer
-from adapters.runtime.engine import HostFunction, KernelAccess
-from adapters.runtime.memory import KernelMemory, LostRequestError, StaleBlockError
+from adapters.runtime.border import Handler
 from adapters.times import rfc3339
 from detectors.errors import CompatError
-from detectors.module import FunctionType, Import
 
-__all__ = ["Handler", "HttpReply", "Network", "Publication", "bind", "handlers_for", "stubs"]
-
-Handler = Callable[[bytes], bytes]
-
-_NO_REQUEST = frozenset({"time_now"})  # called with 0 instead of a request's offset
-_NO_REPLY = frozenset({"log_record"})  # guests do not read what it returns
+__all__ = ["HttpReply", "Network", "Publication", "handlers_for", "local_handlers", "stubs"]
 
 
 @attrs.frozen
@@ -205,13 +195,6 @@ def handlers_for(
         encoded = base64.b64encode(reply.body).decode()
         return _encode({"status": reply.status, "headers": dict(reply.headers), "body": encoded})
 
-    def log_record(record: _LogRecord) -> bytes:
-        log(record.event_type, record.message, record.data)
-        return b""
-
-    def time_now(_: bytes) -> bytes:
-        return _encode(rfc3339(clock()))
-
     return {
         "ws_connect": _guarded(ws_connect, _ConnectRequest, _failed),
         "ws_send": _guarded(ws_send, _SendRequest, _failed),
@@ -219,9 +202,21 @@ def handlers_for(
         "ws_close": _guarded(ws_close, _CloseRequest, _failed),
         "publish_stream_data": _guarded(publish_stream_data, _PublishRequest, _failed, lost),
         "http_request": _guarded(http_request, _HttpRequest, _http_failed),
-        "log_record": _guarded(log_record, _LogRecord, _failed),
-        "time_now": time_now,
+        **local_handlers(log, clock),
     }
+
+
+def local_handlers(log: Callable[[str, str, Any], None], clock: Callable[[], int]) -> dict[str, Handler]:
+    """The handlers of what leaves this machine alone, by host function. See ``handlers_for``."""
+
+    def log_record(record: _LogRecord) -> bytes:
+        log(record.event_type, record.message, record.data)
+        return b""  # guests do not read what it returns
+
+    def time_now(_: bytes) -> bytes:
+        return _encode(rfc3339(clock()))
+
+    return {"log_record": _guarded(log_record, _LogRecord, lambda _: b""), "time_now": time_now}
 
 
 def stubs(names: Iterable[str], called: Callable[[str], object] = _ignore) -> dict[str, Handler]:
@@ -243,68 +238,3 @@ def stubs(names: Iterable[str], called: Callable[[str], object] = _ignore) -> di
         return refuse
 
     return {name: stub(name) for name in names}
-
-
-def bind(
-    imports: Iterable[Import],
-    handlers: Mapping[str, Handler],
-    memory: KernelMemory,
-    *,
-    guest: str,
-    stopping: threading.Event,
-    observer: Observer | None = None,
-    lost: Callable[[str], None] = _ignore,
-) -> list[HostFunction]:
-    """One host function for each import, in whatever served namespace it stands.
-
-    Args:
-        imports: The module's imports from served namespaces.
-        handlers: By function name; every import must have one.
-        memory: The guest's kernel memory.
-        guest: The guest's name, for the observer and errors.
-        stopping: The guest's stop flag.
-        observer: Sees every request and reply.
-        lost: Told why, when a request could not be read because its block was gone.
-    """
-    border = _Border(memory, guest, stopping, observer, lost)
-    return [
-        HostFunction(item.module, item.name, item.type.params, item.type.results, border.function(item.name, handlers))
-        for item in imports
-        if isinstance(item.type, FunctionType)
-    ]
-
-
-@attrs.frozen
-class _Border:
-    """Where requests come out of kernel memory and replies go in."""
-
-    memory: KernelMemory
-    guest: str
-    stopping: threading.Event
-    observer: Observer | None
-    lost: Callable[[str], None]
-
-    def function(self, name: str, handlers: Mapping[str, Handler]) -> Callable[[KernelAccess, int], int]:
-        handler, reads, replies = handlers[name], name not in _NO_REQUEST, name not in _NO_REPLY
-
-        def call(kernel: KernelAccess, argument: int) -> int:
-            try:
-                request = self.memory.take(kernel, argument) if reads else b""
-            except (LostRequestError, StaleBlockError) as error:
-                # While a guest is cancelled the kernel's own functions fail too, and no block is found.
-                if self.stopping.is_set():
-                    raise GuestStoppedError(self.guest, name) from error
-                if isinstance(error, StaleBlockError):
-                    raise
-                self.lost(f"{name}: {error}")
-                return self.memory.give(kernel, _failed(str(error))) if replies else 0
-            self._observe(Direction.HOST_CALL, name, request)
-            reply = handler(request)
-            self._observe(Direction.HOST_RETURN, name, reply)
-            return self.memory.give(kernel, reply) if replies else 0
-
-        return call
-
-    def _observe(self, direction: Direction, name: str, data: bytes) -> None:
-        if self.observer is not None:
-            self.observer(Crossing(self.guest, direction, name, data, time.monotonic_ns()))

@@ -19,8 +19,9 @@ def failure_reason(outcome: CallOutcome) -> str:
     Returns:
         The reason, at most 2,000 characters; empty if the plugin gave none.
     """
-    if outcome.error:
-        return outcome.error.strip()[:_MAX_REASON]
+    said = outcome.reason or outcome.error
+    if said:
+        return said.strip()[:_MAX_REASON]
     try:
         answer = decode_object(outcome.output)
     except ValueError:

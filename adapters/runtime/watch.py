@@ -78,6 +78,7 @@ class Watch:
         self._exit_grace = exit_grace
         self._wake = threading.Condition()
         self._due: dict[Watched, float] = {}
+        self._wakes_at = math.inf  # when the thread looks again by itself
         self._alive: set[Watched] = set()
         self._thread: threading.Thread | None = None
 
@@ -101,7 +102,8 @@ class Watch:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="plugin-compat watch", daemon=True)
                 self._thread.start()
-            self._wake.notify()
+            if due < self._wakes_at:  # most calls end long before that
+                self._wake.notify()
 
     def lingering(self) -> list[Watched]:
         """The guests that could not be stopped and have not woken yet."""
@@ -123,7 +125,8 @@ class Watch:
         while True:
             self.look(self.clock())
             with self._wake:
-                wait = min(self._due.values(), default=math.inf) - self.clock()
+                self._wakes_at = min(self._due.values(), default=math.inf)
+                wait = self._wakes_at - self.clock()
                 if wait > 0:
                     self._wake.wait(min(wait, threading.TIMEOUT_MAX))
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from adapters.errors import PluginTrapError
+from adapters.runtime.errors import PluginTrapError
 from detectors.errors import CompatError
 from detectors.wording import shown
 

@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 import click
 
-from adapters.contract import ConfigurationField, MessageEncoding, PluginInfo, RateLimit
-from adapters.fields import as_text
+from adapters.fields import ConfigurationField, as_text
+from adapters.plugin_info import MessageEncoding, PluginInfo
+from adapters.rate_limits import RateLimit
 from compat.cli.command import Command, Session, tell
 from compat.cli.output import print_reports, wrapped
 from compat.cli.parameters import FILE, format_option

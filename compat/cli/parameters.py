@@ -266,11 +266,6 @@ _PLUGIN_OPTIONS = (
         type=_Secret(),
         help="The variable of the environment that holds the key's password.",
     ),
-    click.option(
-        "--allow-start-section",
-        is_flag=True,
-        help="Run a module whose start section runs before any deadline holds. Only for one that you trust.",
-    ),
 )
 
 
@@ -294,7 +289,6 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
         kind: str | None,
         rewrite: tuple[tuple[str, str], ...],
         allow_private: bool,
-        allow_start_section: bool,
         trust_proxy: bool,
         ca_file: Path | None,
         client_cert: Path | None,
@@ -315,7 +309,6 @@ def opens_plugin(function: Callable[..., int]) -> Callable[..., int]:
             settings=AdapterSettings(
                 policy=NetworkPolicy(trust_proxy=trust_proxy),
                 tls=_tls(ca_file, client_cert, client_key, key_password),
-                allow_start_section=allow_start_section,
             ),
         )
         return function(open_, **others)

@@ -16,9 +16,8 @@ import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -26,6 +25,7 @@ from compat.demo import wire
 from compat.demo.clock import Clock
 from compat.demo.journal import Closure, ConnectionRecord, Journal, RequestRecord, SentKlines
 from compat.demo.market import Market
+from compat.demo.rest import Rest, respond
 from compat.demo.scenario import COUNT, STATUS, Gate, Scenario, play
 from compat.demo.session import House, Session
 from detectors.errors import UsageError
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
 
 __all__ = ["Exchange"]
-
-_KLINES_DEFAULT = 100
-_KLINES_MOST = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -129,11 +126,7 @@ class Exchange:
         self._changed = asyncio.Event()
         self._rejections = 0
         self._rejection: tuple[int, int | str | None] = (503, None)
-        self._rest: dict[str, Callable[[dict[str, str]], tuple[int, str]]] = {
-            "/api/v1/markets": self._get_markets,
-            "/api/v1/intervals": self._get_intervals,
-            "/api/v1/klines": self._get_klines,
-        }
+        self._rest = Rest(self.market, self._clocks)
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -315,43 +308,16 @@ class Exchange:
                 return None
             self._rejections -= 1
             status, retry_after = self._rejection
-            response = _respond(connection, status, wire.encode(code="rejected", message="come back later"))
+            response = respond(connection, status, wire.encode(code="rejected", message="come back later"))
             if retry_after is not None:
                 response.headers["Retry-After"] = str(retry_after)
             return response
-        handler = self._rest.get(url.path)
-        if handler is None or request.method != "GET":
-            return _respond(connection, 404, wire.encode(code="not_found", message=f"nothing at {url.path}"))
-        return _respond(connection, *handler(dict(parse_qsl(url.query))))
+        return self._rest.answer(connection, request, url)
 
     def _note_http(self, _: ServerConnection, request: Request, response: Response) -> None:
         if response.status_code != 101:
             headers = tuple(request.headers.raw_items())
             self.journal.requests.append(RequestRecord(request.path, headers, response.status_code))
-
-    def _get_markets(self, _: dict[str, str]) -> tuple[int, str]:
-        markets = []
-        for symbol in self.market.symbols:
-            base, quote = symbol.split("-")
-            markets.append({"symbol": symbol, "base": base, "quote": quote})
-        return 200, wire.encode(markets=markets)
-
-    def _get_intervals(self, _: dict[str, str]) -> tuple[int, str]:
-        return 200, wire.encode(intervals=self.market.intervals)
-
-    def _get_klines(self, query: dict[str, str]) -> tuple[int, str]:
-        pair = (query.get("symbol", ""), query.get("interval", ""))
-        limit = query.get("limit", str(_KLINES_DEFAULT))
-        if pair[0] not in self.market.symbols:
-            return 400, wire.encode(code="unknown_symbol", message=f"no market {pair[0]}")
-        if pair[1] not in self.market.intervals:
-            return 400, wire.encode(code="unknown_interval", message=f"no interval {pair[1]}")
-        if not (limit.isdecimal() and 1 <= int(limit) <= _KLINES_MOST):
-            return 400, wire.encode(code="bad_request", message=f"limit is 1 to {_KLINES_MOST}")
-        position = self._clocks[pair].position
-        latest = range(max(0, position - int(limit)), position)
-        klines = [msgspec.Raw(wire.kline(self.market.candle(*pair, n)).encode()) for n in latest]
-        return 200, wire.encode(klines=klines)
 
 
 class _TrackedConnection(ServerConnection):
@@ -368,10 +334,3 @@ class _TrackedConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transports.discard(self.transport)
         super().connection_lost(exc)
-
-
-def _respond(connection: ServerConnection, status: int, body: str) -> Response:
-    response = connection.respond(status, body)
-    del response.headers["Content-Type"]
-    response.headers["Content-Type"] = "application/json"
-    return response

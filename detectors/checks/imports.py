@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
+from detectors.companion import IMPORTED, MODULES
 from detectors.diagnostics import Case, Finding
 from detectors.foreign import FOREIGN_ABIS, ForeignAbi, marked_by
 from detectors.module import FunctionType, Import, OtherType
@@ -20,7 +21,7 @@ from detectors.rules import (
     PluginKind,
     host_function,
 )
-from detectors.runtime import KERNEL_FUNCTIONS, KERNEL_HTTP, WASI_FUNCTIONS
+from detectors.runtime import KERNEL_FUNCTIONS, KERNEL_HTTP, KERNEL_ONLY, WASI_FUNCTIONS
 from detectors.wording import counted, listed, shown
 
 __all__ = [
@@ -45,8 +46,8 @@ def _name(item: Import) -> str:
 
 
 def _imports(case: Case) -> Iterator[Import]:
-    """Yield each import once, without those that another system's modules make."""
-    return (item for item in case.imports if item not in case.claims)
+    """Yield each import once, without those from the host's own modules or for another system, which are told apart."""
+    return (item for item in case.imports if item not in case.claims and item.module not in MODULES)
 
 
 def unknown_host_function(case: Case) -> Iterator[Finding]:
@@ -64,10 +65,8 @@ def unknown_host_function(case: Case) -> Iterator[Finding]:
 
 
 def _instead(case: Case, item: Import) -> str:
-    if isinstance(item.type, OtherType) and item.type.kind == "memory":
-        return "Build without --import-memory: a plugin defines its own memory and exports it as memory."
     if isinstance(item.type, OtherType):
-        return f"Define the {item.type} in the module: a host offers plugins functions only."
+        return f"{IMPORTED[item.type.kind].remedy}."
     toolchain = case.module.toolchain
     if (toolchain is not None and toolchain.name == "AssemblyScript") and item.name in _ASSEMBLYSCRIPT:
         return _ASSEMBLYSCRIPT[item.name]
@@ -180,7 +179,7 @@ def _right_signature(item: Import, right: FunctionType, function: HostFunction |
 
 
 def unknown_kernel_function(case: Case) -> Iterator[Finding]:
-    """Find imports from Extism's kernel that this Extism lacks."""
+    """Find imports from Extism's kernel that it does not have, or not for guests."""
     for item in _imports(case):
         if item.module != KERNEL_NAMESPACE:
             continue
@@ -188,7 +187,10 @@ def unknown_kernel_function(case: Case) -> Iterator[Finding]:
             continue
         near = case.near(item.name, [name for name, type_ in KERNEL_FUNCTIONS.items() if type_ == item.type])
         misplaced = host_function(item.name)
-        if misplaced is not None:
+        lacks = "keeps for its host" if item.name in KERNEL_ONLY else "does not have"
+        if item.name in KERNEL_ONLY:
+            remedy = "Remove the call that needs it: no PDK has one."
+        elif misplaced is not None:
             remedy = f"Import it from {NAMESPACES[0]}: it is a host function, not one of the kernel's."
         elif near is not None:
             remedy = f"Import {near} if that is meant; otherwise build with a PDK for Extism 1."
@@ -196,7 +198,7 @@ def unknown_kernel_function(case: Case) -> Iterator[Finding]:
             remedy = "Build with a PDK for Extism 1."
         yield Finding(
             f"import {_name(item)}",
-            f"The module imports {_name(item)} ({shown(str(item.type))}), which Extism's kernel does not have.",
+            f"The module imports {_name(item)} ({shown(str(item.type))}), which Extism's kernel {lacks}.",
             remedy,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from detectors.companion import SHARED_MEMORY
 from detectors.diagnostics import Case, Finding, Severity
 from detectors.module import ExternType, FunctionType
 from detectors.segments import PAGE
@@ -25,14 +26,12 @@ _TOO_LONG = 16 << 30  # bytes of tables, which take real memory
 
 
 def start_section(case: Case) -> Iterator[Finding]:
-    """Find code that runs before any call, where no deadline reaches it."""
+    """Find code that WebAssembly runs at instantiation, and the host later."""
     if case.module.starts:
         yield Finding(
             "section start",
-            "The module has a start section: its code runs while the module is instantiated, where no deadline can "
-            "end it and a call of a host function would crash the process.",
-            f"{capitalised(case.advice.no_start)}; or, if you trust it, allow it with "
-            "AdapterSettings(allow_start_section=True) (plugin-compat run --allow-start-section).",
+            "The module has a start section: the host runs its code as part of the initialisation, before the first "
+            "call and under a deadline, and _initialize after it.",
         )
 
 
@@ -77,7 +76,7 @@ def shared_memory(case: Case) -> Iterator[Finding]:
         yield Finding(
             "section memory",
             "The module's memory is shared between threads, which the runtime refuses.",
-            "Build without threads (no -pthread, --shared-memory or wasm32-wasip1-threads).",
+            f"{SHARED_MEMORY.remedy}.",
         )
 
 

@@ -58,13 +58,14 @@ WRONG: tuple[tuple[type, str, str, tuple[object, ...]], ...] = (
     (AdapterSettings, "idle_limit", f"{SOME_SECONDS}, or None", (0, -1, "5", math.nan, math.inf)),
     (AdapterSettings, "guests", "a whole number, 1 or more", (0, "8", 1.5, *NO_NUMBERS)),
     (AdapterSettings, "memory_budget", "a whole number of bytes, 1 or more", (0, "9", *NO_NUMBERS)),
+    (AdapterSettings, "retained_memory", "a whole number of bytes, 0 or more", (-1, "9", *NO_NUMBERS)),
     (AdapterSettings, "backoff", "an instance of Backoff", (None, {"first": 1}, Backoff)),
     (AdapterSettings, "message_encoding", "an instance of MessageEncoding, or None", ("base64", 5)),
-    (AdapterSettings, "allow_start_section", "True or False", NO_TRUTHS),
     (AdapterSettings, "token_buckets", "an instance of TokenBuckets", (None, 5)),
     (AdapterSettings, "bounds", "an instance of Bounds", (None, {"message_timeout": 1})),
     (AdapterSettings, "shared", "an instance of Shared", (None, {})),
     (AdapterSettings, "monotonic", "a function", (None, 5.0)),
+    (Bounds, "initialise_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "metadata_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "configure_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "prepare_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
@@ -92,7 +93,7 @@ RIGHT: tuple[tuple[type, dict[str, Any]], ...] = (
     (Backoff, {"first": 1e300, "patience": math.inf, "healthy_after": math.inf}),
     (Pacing, {"rate": math.inf, "burst": 1, "connections": 1}),
     (WebSocketConnector, {"keepalive": None, "max_message": 1, "open_timeout": 0.001}),
-    (AdapterSettings, {"buffer": 1, "guests": 1, "memory_budget": 1, "idle_limit": 0.1}),
+    (AdapterSettings, {"buffer": 1, "guests": 1, "memory_budget": 1, "retained_memory": 0, "idle_limit": 0.1}),
 )
 
 

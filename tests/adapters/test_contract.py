@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from adapters.adapter import PluginAdapter
 from adapters.contract import (
     EventKind,
-    PluginInfo,
     Stream,
     StreamAdapter,
     StreamData,
@@ -24,6 +23,7 @@ from adapters.contract import (
     StreamState,
     StreamStats,
 )
+from adapters.plugin_info import PluginInfo
 from adapters.stream import AdapterStream
 
 texts = st.text(max_size=12)

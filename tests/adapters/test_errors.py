@@ -13,12 +13,9 @@ from hypothesis import strategies as st
 from adapters import errors
 from adapters.errors import (
     ConfigurationError,
-    GuestStoppedError,
     OutageError,
     PluginCallError,
     PluginProtocolError,
-    PluginTimeoutError,
-    PluginTrapError,
     RateLimitError,
     RequestFailedError,
     RestartsExhaustedError,
@@ -35,6 +32,16 @@ from adapters.net.errors import (
     NetworkDeniedError,
     StreamIdleError,
     without_query,
+)
+from adapters.runtime import errors as runtime_errors
+from adapters.runtime.errors import (
+    CompanionError,
+    GuestFaultError,
+    GuestStoppedError,
+    PluginExitError,
+    PluginTimeoutError,
+    PluginTrapError,
+    UnsupportedRuntimeError,
 )
 from detectors.errors import CompatError, NetworkError, PluginError, UsageError
 
@@ -68,10 +75,46 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         f"plugin 'p': instantiation trapped: no further word. {DEFECT}",
     ),
     (
+        PluginTrapError("p", "e", "error\n  wasm trap: unreachable\n", said="panic: no price"),
+        PluginError,
+        {"said": "panic: no price", "message": "plugin 'p': e trapped: unreachable; it said: panic: no price"},
+        f"plugin 'p': e trapped: unreachable; it said: panic: no price. {DEFECT}",
+    ),
+    (
+        PluginExitError("p", "e", 0, said="bye"),
+        PluginError,
+        {"plugin": "p", "export": "e", "code": 0, "said": "bye"},
+        (
+            "plugin 'p': e ended the plugin, by proc_exit with code 0; it said: bye. A defect of the plugin, which has "
+            "to return instead: give its author what it said"
+        ),
+    ),
+    (
+        GuestFaultError("p", "e", "stale-block", "used a block again", remedy="Keep more"),
+        PluginError,
+        {"plugin": "p", "export": "e", "fault": "stale-block"},
+        "plugin 'p': e used a block again. Keep more",
+    ),
+    (
+        UnsupportedRuntimeError("Extism 1.99 does not link plugins as it has to"),
+        UsageError,
+        {},
+        (
+            "Extism 1.99 does not link plugins as it has to. Install the version of extism-sys that plugin-compat is "
+            "tested with"
+        ),
+    ),
+    (
         PluginTimeoutError("p", "e", 2.50),
         PluginError,
         {"plugin": "p", "export": "e", "timeout": 2.5},
         "plugin 'p': e did not return within 2.5 s. Its guest was cancelled; give it a longer timeout if it needs one",
+    ),
+    (
+        CompanionError("imported-memory", "The module imports a memory", "Define it"),
+        PluginError,
+        {"form": "imported-memory"},
+        "The module imports a memory. Define it",
     ),
     (
         PluginProtocolError("p", "e", "it is empty"),
@@ -214,12 +257,13 @@ def test_an_error_names_the_fault_keeps_its_facts_and_reads_well(
 def test_every_error_of_the_branch_has_an_example() -> None:
     declared = {
         kind
-        for room in (errors, net_errors)
+        for room in (errors, net_errors, runtime_errors)
         for _, kind in inspect.getmembers(room, inspect.isclass)
         if issubclass(kind, CompatError) and kind.__module__ == room.__name__
     }
     assert {type(error) for error, *_ in EXAMPLES} == declared
-    assert {kind.__name__ for kind in declared} | {"BUSY", "without_query"} == {*errors.__all__, *net_errors.__all__}
+    names = {kind.__name__ for kind in declared} | {"BUSY", "without_query"}
+    assert names == {*errors.__all__, *net_errors.__all__, *runtime_errors.__all__}
 
 
 @pytest.mark.parametrize(

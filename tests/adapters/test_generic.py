@@ -1,17 +1,14 @@
-"""The generic driver: what guests publish, which failure leads to what, and how one guest takes over from another."""
+"""The generic driver: how starting fails, configuration, what guests publish, and which failure leads to what."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from adapters.bounds import Bounds
-from adapters.host import PluginHost
-from adapters.runtime.memory import KernelMemory, OutOfMemoryError, StaleBlockError
 from compat import (
     Backoff,
     ConfigurationError,
@@ -30,22 +27,17 @@ from compat import (
     StreamState,
 )
 from tests.support.clocks import FOREVER, Clock
-from tests.support.echo import echoed, leaking, messages, open_echo, open_module
+from tests.support.echo import echoed, messages, open_echo, open_module
 from tests.support.guests import Answer, guest
 from tests.support.plugins import candle_key
-from tests.support.sockets import Connector, SharedFeed, refused
+from tests.support.sockets import Connector, refused
 from tests.support.waiting import HANG, drain, event_of, guest_threads, told, until
 
 if TYPE_CHECKING:
-    from adapters.host import GuestHooks, LiveGuest
-    from adapters.runtime.engine import KernelAccess
-    from compat import Stream, StreamData
+    from compat import Stream
     from tests.support.sockets import Feed
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-#: Guests by how they treat kernel memory, and the messages that it takes until each has shown it.
-MEMORY_GUESTS = {"frees-late": 1_000, "reuses-block": 1_000, "reuses-every-1000": 2_200, "reuses-late": 6_200}
 KEY = candle_key()
 URL = "wss://stream.simex.example/ws"
 INFO = {"name": "made to order", "version": "1", "networkTargets": ["wss://stream.simex.example/*"]}
@@ -62,7 +54,7 @@ def publish(data: object, key: StreamKey | dict[str, Any] = KEY, **fields: objec
 def made(start: Answer, **exports: Answer) -> bytes:
     """A generic guest whose start_stream does this."""
     stop = Answer({"success": True})
-    return guest({"plugin_info": Answer(INFO), "start_stream": start, "stop_stream": stop, **exports})
+    return guest({"plugin_info": Answer(INFO), "start_stream": start, "stop_stream": stop} | exports)
 
 
 def calls_of(crossings: list[Crossing], name: str) -> int:
@@ -71,171 +63,6 @@ def calls_of(crossings: list[Crossing], name: str) -> int:
 
 async def payloads(stream: Stream, count: int) -> list[Any]:
     return [item.json() for item in await drain(stream, count)]
-
-
-# What guests may do to their memory
-
-
-@pytest.mark.parametrize(("name", "count"), MEMORY_GUESTS.items())
-async def test_messages_arrive_intact_however_the_guest_treats_its_memory(name: str, count: int) -> None:
-    await echo_all(name, "constant", count)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", MEMORY_GUESTS)
-async def test_eight_thousand_messages_of_every_size_arrive_intact(name: str) -> None:
-    await echo_all(name, "log-uniform", 8_200)
-
-
-async def echo_all(name: str, profile: str, count: int) -> None:
-    connector = Connector(lambda _: messages(profile, count))
-    async with open_echo(name, connector) as plugin, plugin.stream(KEY) as stream:
-        for number, sent in enumerate(messages(profile, count)):
-            assert echoed(await anext(stream)) == sent, f"message {number}"
-        assert stream.stats.gaps == stream.stats.restarts == stream.stats.plugin_errors == 0
-
-
-async def test_a_guest_that_uses_a_freed_block_again_is_replaced_and_nothing_is_freed_for_its_plugin_any_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    take, stale = KernelMemory.take, []
-
-    def forged(memory: KernelMemory, kernel: KernelAccess, offset: int) -> bytes:
-        if memory.reclaim and memory.host_calls > 600:
-            stale.append(memory)
-            msg = "the guest used a block of kernel memory again that had been freed under it"
-            raise StaleBlockError(msg)
-        return take(memory, kernel, offset)
-
-    monkeypatch.setattr(KernelMemory, "take", forged)
-    connector = Connector(lambda _: messages("constant", 1_000))
-    async with open_echo("reuses-block", connector) as plugin:
-        async with plugin.stream(KEY) as stream:
-            before = await drain(stream, 300)
-            after = await drain(stream, 1_000)
-        assert [echoed(item) for item in before] == list(messages("constant", 300))
-        assert [echoed(item) for item in after] == list(messages("constant", 1_000))
-        events = await told(stream, EventKind.MEMORY, EventKind.RESTART, EventKind.GAP)
-        assert [event.kind for event in events] == [EventKind.MEMORY, EventKind.RESTART, EventKind.GAP]
-        assert {event.sequence for event in events} == {300}
-        assert "nothing is freed" in events[0].message
-        async with plugin.stream(KEY) as stream:
-            assert len(await drain(stream, 1_000)) == 1_000
-        assert await told(stream, EventKind.MEMORY, EventKind.RESTART) == []
-    assert len(stale) == 1
-
-
-# The budget
-
-
-PATIENT = Bounds(handover_timeout=FOREVER)
-BUDGET = 300_000  # bytes; the leaking guest is past it after some 500 messages
-
-
-async def test_a_guest_past_its_memory_budget_is_replaced_without_loss_or_repetition() -> None:
-    feed = SharedFeed(lambda number: f"{number:06d}")
-    connector = Connector(lambda _: feed.listen())
-    async with (
-        open_module(leaking(), connector, memory_budget=BUDGET, bounds=PATIENT) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        found: list[StreamData] = []
-        await until(lambda: connector.open == 1, "the guest listens")
-        while stream.stats.restarts < 2 or connector.open > 1:  # the predecessors' sockets are closed, too
-            feed.say(5)
-            found += await drain(stream, 5)
-        assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]
-        assert stream.stats.gaps == 0
-        message = (await event_of(stream, EventKind.RESTART)).message
-        assert f"budget of {BUDGET} bytes" in message
-
-
-async def test_a_successor_that_cannot_be_made_leaves_the_guest_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_guest, made_so_far = PluginHost.make_guest, 0
-
-    async def once(host: PluginHost, hooks: GuestHooks) -> LiveGuest:
-        nonlocal made_so_far
-        made_so_far += 1
-        if made_so_far > 1:
-            raise ConfigurationError(host.name, "it has changed its mind")
-        return await make_guest(host, hooks)
-
-    monkeypatch.setattr(PluginHost, "make_guest", once)
-    feed = SharedFeed(lambda number: f"{number:06d}")
-    connector = Connector(lambda _: feed.listen())
-    async with open_module(leaking(), connector, memory_budget=BUDGET) as plugin, plugin.stream(KEY) as stream:
-        await until(lambda: connector.open == 1, "the guest listens")
-        found: list[StreamData] = []
-        while made_so_far < 2:
-            feed.say(50)
-            found += await drain(stream, 50)
-        event = await event_of(stream, EventKind.MEMORY)
-        assert "its successor failed" in event.message
-        assert "changed its mind" in event.message
-        feed.say(50)
-        found += await drain(stream, 50)
-        assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]
-        assert stream.stats.restarts == stream.stats.gaps == 0
-
-
-async def test_a_successor_that_is_turned_away_leaves_the_guest_in_its_place() -> None:
-    feed = SharedFeed(lambda number: f"{number:06d}")
-    connector = Connector(lambda number: refused(number) if number else feed.listen())
-    others = set(guest_threads())
-    async with (
-        open_echo("parks", connector, memory_budget=BUDGET // 4, bounds=PATIENT) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        await until(lambda: connector.open == 1, "the guest listens")
-        found: list[StreamData] = []
-        feed.say(110)  # a parked guest keeps one message to itself
-        while connector.asked < 2:
-            feed.say(100)
-            found += await drain(stream, 100)
-        event = await event_of(stream, EventKind.MEMORY)
-        assert "its successor ended at once" in event.message
-        await until(lambda: len(set(guest_threads()) - others) == 1, "the successor is given up")
-        feed.say(100)
-        found += await drain(stream, 100)
-        assert [echoed(item) for item in found] == [f"{number:06d}" for number in range(len(found))]
-        assert stream.stats.restarts == stream.stats.gaps == 0
-
-
-async def test_a_successor_that_sees_another_feed_takes_over_and_the_gap_is_told() -> None:
-    connector = Connector(lambda connection: (f"{connection}/{number:06d}" for number in itertools.count()))
-    async with (
-        open_module(leaking(), connector, memory_budget=BUDGET, bounds=Bounds(handover_timeout=0.1)) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        seen: list[str] = []
-        while not stream.stats.restarts or not seen[-1].startswith("1/"):
-            seen.append(echoed((await drain(stream, 1))[0]))
-        restart, gap = await event_of(stream, EventKind.RESTART), await event_of(stream, EventKind.GAP)
-    old = [each for each in seen if each.startswith("0/")]
-    assert old == [f"0/{number:06d}" for number in range(len(old))]
-    first, *_ = new = [int(each.removeprefix("1/")) for each in seen[len(old) :]]
-    assert new == list(range(first, first + len(new)))
-    assert first < len(old)  # as many are left out as the predecessor delivered meanwhile
-    assert gap.sequence == len(old) > 100
-    assert "budget" in restart.message
-    assert "may be missing" in gap.message
-
-
-async def test_a_stream_can_be_closed_while_a_successor_waits_to_take_over() -> None:
-    def feed(connection: int) -> Feed:
-        return () if connection else (f"{number:06d}" for number in itertools.count())
-
-    connector = Connector(feed)
-    async with (
-        open_module(leaking(), connector, memory_budget=BUDGET, bounds=PATIENT) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        while connector.open < 2:
-            await anext(stream)
-        await stream.aclose()  # the successor has nothing in common with its predecessor, and would wait for an hour
-        assert stream.state is StreamState.STOPPED
-    assert connector.open == 0
-    assert await told(stream, EventKind.RESTART, EventKind.GAP) == []
 
 
 # How starting fails
@@ -267,19 +94,6 @@ async def test_a_trap_while_starting_surfaces_and_is_not_tried_again() -> None:
             await anext(stream)
         assert stream.state is StreamState.FAILED
     assert calls_of(crossings, "start_stream") == 1
-
-
-async def test_a_guest_without_memory_for_a_reply_has_failed_in_terms_of_the_error_tree(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def exhausted(*_: object) -> int:
-        msg = "the kernel has no room for a reply of 64 bytes"
-        raise OutOfMemoryError(msg)
-
-    monkeypatch.setattr(KernelMemory, "give", exhausted)
-    async with open_echo("parks") as plugin, plugin.stream(KEY) as stream:
-        with pytest.raises(PluginTrapError, match="start_stream trapped: the kernel has no room"):
-            await anext(stream)
 
 
 async def test_an_answer_that_is_no_object_is_a_breach_of_protocol() -> None:
@@ -457,7 +271,7 @@ async def test_a_guest_that_goes_on_trapping_exhausts_the_restarts() -> None:
 async def test_a_guest_that_goes_on_asking_for_a_connection_it_closed_is_replaced() -> None:
     closed = ("ws_close", {"connectionId": "ws-1"})
     wasm = made(
-        Answer({"success": True}, calls=[CONNECT, publish(1), closed]), get_name=Answer("guest", calls=[RECEIVE])
+        Answer({"success": True}, calls=[CONNECT, publish(1), closed]), plugin_info=Answer(INFO, calls=[RECEIVE])
     )
     async with open_module(wasm, bounds=Bounds(dead_answers=4)) as plugin, plugin.stream(KEY) as stream:
         assert await payloads(stream, 2) == [1, 1]
@@ -471,7 +285,7 @@ async def test_a_guest_that_goes_on_asking_for_a_connection_it_closed_is_replace
 )
 async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced(bounds: Bounds) -> None:
     asking = ("ws_receive", {"connectionId": "ws-1", "timeoutMs": 10})  # and is made to wait no longer than that
-    wasm = made(Answer({"success": True}, calls=[CONNECT, publish(1)]), get_name=Answer("guest", calls=[asking]))
+    wasm = made(Answer({"success": True}, calls=[CONNECT, publish(1)]), plugin_info=Answer(INFO, calls=[asking]))
     connector = Connector()
     async with open_module(wasm, connector, bounds=bounds) as plugin, plugin.stream(KEY) as stream:
         await drain(stream, 1)

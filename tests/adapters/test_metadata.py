@@ -9,8 +9,10 @@ import wasmtime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.contract import ConfigurationField, PluginInfo, RateLimit
+from adapters.fields import ConfigurationField
 from adapters.metadata import METADATA_EXPORTS, Answers, AnswersCache, merge_info
+from adapters.plugin_info import PluginInfo
+from adapters.rate_limits import RateLimit
 from detectors.report import ModuleReport, inspect
 
 

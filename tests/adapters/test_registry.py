@@ -162,19 +162,14 @@ def test_a_kind_without_such_a_module_is_refused() -> None:
         make_adapter("p", wasm, report, AdapterSettings())
 
 
-def test_a_start_section_is_refused_unless_it_is_allowed(made: list[str]) -> None:
+def test_a_start_section_is_no_reason_to_refuse_a_module(made: list[str]) -> None:
     wasm = module(GENERIC, "(func $init) (start $init)")
-    report = inspect(wasm)
-    with pytest.raises(DetectionError, match="start-section") as refused:
-        make_adapter("plugin", wasm, report, AdapterSettings())
-    assert [found.slug for found in refused.value.diagnostics] == ["start-section"]
-    assert made == []
-    make_adapter("plugin", wasm, report, AdapterSettings(allow_start_section=True))
+    make_adapter("plugin", wasm, inspect(wasm), AdapterSettings())
     assert made == ["generic"]
 
 
-def test_allowing_a_start_section_allows_nothing_else(made: list[str]) -> None:
-    wasm = module(["start_stream"], "(func $init) (start $init)")
-    with pytest.raises(DetectionError, match="incomplete-interface"):
-        make_adapter("plugin", wasm, inspect(wasm), AdapterSettings(allow_start_section=True))
+def test_a_module_that_takes_a_name_of_the_host_s_is_refused(made: list[str]) -> None:
+    wasm = module(GENERIC, '(func (export "compat_start"))')
+    with pytest.raises(DetectionError, match=r"reserved-name: .* Give the export another name"):
+        make_adapter("plugin", wasm, inspect(wasm), AdapterSettings())
     assert made == []

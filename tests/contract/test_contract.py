@@ -122,10 +122,7 @@ async def test_a_configured_stream_starts_with_the_first_candle_and_stops_when_i
     sent = dict(connection.headers)
     assert sent.get("X-Api-Key") == ("correct-horse" if fixture.sends_credential else None)
     assert sent["X-Client"] == "simex-plugin"
-    events = await told(stream)
-    if fixture.id == "generic-sleeping":  # told to leave, it sleeps for a second before it does
-        events = [event for event in events if event.kind is not EventKind.LINGERING]
-    assert [(event.kind, event.state) for event in events] == [
+    assert [(event.kind, event.state) for event in await told(stream)] == [
         (EventKind.STATE, StreamState.STARTING),
         (EventKind.STATE, StreamState.STREAMING),
         (EventKind.STATE, StreamState.STOPPED),
@@ -133,10 +130,12 @@ async def test_a_configured_stream_starts_with_the_first_candle_and_stops_when_i
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1_000, marks=pytest.mark.nightly)])
-async def test_candles_of_all_sizes_arrive_complete_and_in_order(trading: Trading, count: int) -> None:
+async def test_candles_of_all_sizes_arrive_complete_and_in_order(
+    trading: Trading, fixture: PluginFixture, count: int
+) -> None:
     sizes = random.Random(11)
-    pads = [int(10 ** sizes.uniform(0, 3.3)) if sizes.random() < 0.99 else 60_000 for _ in range(count)]
-    assert max(pads) == 60_000
+    pads = [int(10 ** sizes.uniform(0, 3.3)) if sizes.random() < 0.99 else fixture.longest for _ in range(count)]
+    assert max(pads) == fixture.longest
     exchange = Exchange(mode="replay", rate=math.inf, limit=len(pads), pad=pads.__getitem__)
     async with trading(exchange) as plugin, plugin.stream(candle_key()) as stream:
         items = await drain(stream, len(pads))

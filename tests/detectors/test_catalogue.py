@@ -7,7 +7,7 @@ import pytest
 
 from detectors.catalogue import CATALOGUE
 from detectors.checks import build as built
-from detectors.checks import imports, instantiation, interface
+from detectors.checks import companion, imports, instantiation, interface
 from detectors.diagnostics import Diagnostic, Severity
 from detectors.formats import FORMATS
 from detectors.report import ModuleReport, inspect
@@ -97,7 +97,7 @@ def test_every_check_is_in_the_catalogue_once() -> None:
     assert set(checks.values()) == set(in_rules)
 
 
-ROOMS = (built, imports, instantiation, interface)
+ROOMS = (built, companion, imports, instantiation, interface)
 
 
 def test_what_a_rule_finds_is_a_clause() -> None:

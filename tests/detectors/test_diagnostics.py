@@ -73,7 +73,6 @@ def test_all_that_is_wrong_with_a_module_is_told_together_in_the_order_of_the_ru
         "unknown-kernel-function",
         "unknown-wasi-function",
         "wasi-unstable",
-        "start-section",
         "shared-memory",
         "segment-out-of-bounds",
     ]

@@ -33,8 +33,8 @@ PLUGINS = [
 @pytest.mark.parametrize("body", ["unreachable", "(loop br 0)", "call $start"], ids=["trap", "endless", "recursion"])
 def test_a_start_section_is_never_run(build: Build, body: str) -> None:
     found = inspect(build(GENERIC, extra=f"(func $start {body}) (start $start)"))
-    assert [item.slug for item in found.errors] == ["start-section"]
-    assert (found.kind, found.runnable) == (PluginKind.GENERIC, False)
+    assert [item.slug for item in found.diagnostics] == ["start-section"]
+    assert (found.kind, found.runnable) == (PluginKind.GENERIC, True)
 
 
 def test_unsatisfiable_imports_and_a_huge_memory_are_only_read(build: Build) -> None:

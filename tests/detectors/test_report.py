@@ -138,11 +138,11 @@ def test_the_first_error_is_told_and_the_others_are_named(build: Build, imports:
 
 
 def test_errors_can_be_ignored_by_their_slugs(build: Build) -> None:
-    found = inspect(build(GENERIC, [("env", "ws_sent")], "(func $f) (start $f)"))
-    assert [item.slug for item in found.errors] == ["unknown-host-function", "start-section"]
+    found = inspect(build(GENERIC, [("env", "ws_sent")], "(memory 1 2 shared)"))
+    assert [item.slug for item in found.errors] == ["unknown-host-function", "shared-memory"]
     assert not found.runnable
-    found.raise_for_errors(ignoring={"start-section", "unknown-host-function"})
-    for ignored, left in (("start-section", "unknown-host-function"), ("unknown-host-function", "start-section")):
+    found.raise_for_errors(ignoring={"shared-memory", "unknown-host-function"})
+    for ignored, left in (("shared-memory", "unknown-host-function"), ("unknown-host-function", "shared-memory")):
         with pytest.raises(DetectionError, match=f"^the module: {left}: ") as caught:
             found.raise_for_errors(ignoring=[ignored])
         assert [item.slug for item in caught.value.diagnostics] == [left]
@@ -150,7 +150,7 @@ def test_errors_can_be_ignored_by_their_slugs(build: Build) -> None:
         again = pickle.loads(pickle.dumps(caught.value))
         assert (str(again), again.diagnostics, again.report) == (str(caught.value), caught.value.diagnostics, found)
     with pytest.raises(DetectionError, match="more error"):
-        found.raise_for_errors(ignoring=["start_section", "module"])
+        found.raise_for_errors(ignoring=["shared_memory", "module"])
 
 
 def test_warnings_and_information_are_never_raised(build: Build) -> None:

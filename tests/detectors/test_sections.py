@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from detectors.bounds import InspectionBounds
 from detectors.formats import HEADER, ModuleError
+from detectors.framing import Place, SectionId
 from detectors.sections import Limits, Sections, read_sections
 from tests.detectors.encoding import custom, leb, module_of, section
 
@@ -138,8 +139,8 @@ def test_a_global_that_refers_to_one_behind_it_runs_off_the_end() -> None:
 
 
 def test_a_start_section_is_told() -> None:
-    assert _read("(module (func $f) (start $f))").starts
-    assert not _read('(module (func (export "_start")))').starts
+    assert _read("(module (func) (func $f) (start $f))").start == 1
+    assert _read('(module (func (export "_start")))').start is None
 
 
 def test_the_large_sections_are_told_by_where_they_stand() -> None:
@@ -200,11 +201,35 @@ def test_a_section_that_is_cut_off_is_told_with_what_is_missing(tail: bytes, mis
 
 def test_an_interface_section_of_any_kind_beyond_the_bound_is_refused() -> None:
     bounds = InspectionBounds(max_section=20)
-    for identity in range(1, 8):
-        assert read_sections(HEADER + section(identity, bytes(20)), bounds=bounds) == Sections()
+    for identity in range(1, 9):
+        found = read_sections(HEADER + section(identity, bytes(20)), bounds=bounds)
+        assert found == Sections(start=0 if identity == SectionId.START else None, places=found.places)
         with pytest.raises(ModuleError, match=r"at offset 10 takes 21 bytes .*; 20 are read") as caught:
             read_sections(HEADER + section(identity, bytes(21)), bounds=bounds)
         assert caught.value.slug == "too-large"
+
+
+def test_every_section_but_the_custom_ones_is_told_by_where_it_stands() -> None:
+    data = module_of(custom(b"x"), section(1, b"\0"), custom(b"y"), section(7, b"\0"), section(13, b"ab"))
+    found = read_sections(data)
+    assert found.places == (Place(1, 12, 14, 15), Place(7, 19, 21, 22), Place(13, 22, 24, 26))
+    assert found.place(SectionId.EXPORT) == Place(SectionId.EXPORT, 19, 21, 22)
+    assert found.place(SectionId.START) is None
+
+
+def test_the_type_of_each_import_is_told_by_where_it_stands() -> None:
+    data = bytes(
+        wasmtime.wat2wasm("""(module (import "a" "f" (func (param i32))) (import "b" "t" (table 1 2 funcref))
+        (import "c" "m" (memory 1)) (import "d" "g" (global (mut i64))) (import "e" "x" (tag (param i32))))""")
+    )
+    spans = read_sections(data).import_types
+    assert [data[start:end] for start, end in spans] == [
+        b"\x00\x00",
+        b"\x01\x70\x01\x01\x02",
+        b"\x02\x00\x01",
+        b"\x03\x7e\x01",
+        b"\x04\x00\x00",
+    ]
 
 
 def test_code_data_and_elements_have_no_bound() -> None:

@@ -7,14 +7,12 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import wasmtime
-
 from compat import AdapterSettings, Opening, StreamData, open_plugin
-from tests.support.plugins import wat, wat_text
+from tests.support.plugins import wat
 from tests.support.simex import QUICK
 from tests.support.sockets import Connector
 
-__all__ = ["PROFILES", "echoed", "leaking", "messages", "open_echo", "open_module"]
+__all__ = ["PROFILES", "echoed", "messages", "open_echo", "open_module"]
 
 _MOST = 200_000
 _FILLER = "abcdefghijklmnopqrstuvwxyz" * (_MOST // 26 + 1)
@@ -55,11 +53,3 @@ def open_module(wasm: bytes, connector: Connector | None = None, *, name: str = 
 def open_echo(name: str, connector: Connector | None = None, **chosen: Any) -> Opening:
     """Open one of ``fixtures/wat``."""
     return open_module(wat(name), connector, **chosen)
-
-
-def leaking() -> bytes:
-    """A guest for which the host must not free, and which does not free either: its memory grows without bound."""
-    head, first, rest = wat_text("reuses-every-1000").partition("  (import ")
-    return bytes(
-        wasmtime.wat2wasm(f'{head}  (import "extism:host/env" "free" (func $free (param i64)))\n{first}{rest}')
-    )

@@ -7,11 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from adapters.dialects import DIALECTS
-from compat import (
-    ConnectionLostError,
-    Crossing,
-    Direction,
-)
+from compat import ConnectionLostError, Crossing, Direction
 from tests.support.guests import Answer, guest
 from tests.support.plugins import candle_key
 from tests.support.waiting import HANG
@@ -55,6 +51,12 @@ def legacy(
     if events is not None:
         exports[names.connection_event] = (*events, FINE)  # type: ignore[assignment]
     return guest({"meta": Answer(META), names.prepare: prepared, "handle_stream_message": messages, **exports})
+
+
+def beating(*script: Answer, **heartbeat: Any) -> bytes:
+    """A plugin whose marker has this heartbeat."""
+    marker = {"_stream": True, "streamID": "s", "websocketUrl": URL, "heartbeat": heartbeat}
+    return legacy("command", *script, prepare=Answer({"result": True, "data": marker}))
 
 
 def asked(crossings: list[Crossing], export: str) -> list[Any]:

@@ -6,11 +6,25 @@ import functools
 from pathlib import Path
 
 import attrs
+import pytest
 import wasmtime
 
 from compat import PluginKind, StreamKey
 
-__all__ = ["FIXTURES", "MISBUILT", "PluginFixture", "candle_key", "wat", "wat_text"]
+__all__ = [
+    "BOTH_KINDS",
+    "COMMAND",
+    "FIXTURES",
+    "GENERIC",
+    "LEGACY",
+    "MISBUILT",
+    "PLUGINS",
+    "SLEEPING",
+    "PluginFixture",
+    "candle_key",
+    "wat",
+    "wat_text",
+]
 
 _ROOT = Path(__file__).parents[2]
 _FIXTURES = _ROOT / "fixtures" / "plugins"
@@ -32,6 +46,8 @@ class PluginFixture:
         sends_credential: Whether it sends the credential to the exchange, as the header ``X-Api-Key``.
         tells_time: Whether it says of what it publishes when that was, by the guest's clock.
         stream_types: What it says it offers.
+        longest: Characters by which its candles may be padded.
+        says: What it says by itself that is worth a warning.
     """
 
     id: str
@@ -42,6 +58,8 @@ class PluginFixture:
     sends_credential: bool = False
     tells_time: bool = False
     stream_types: tuple[str, ...] = ("ohlcv",)
+    longest: int = 60_000
+    says: tuple[str, ...] = ()
 
 
 FIXTURES: tuple[PluginFixture, ...] = (
@@ -100,7 +118,59 @@ FIXTURES: tuple[PluginFixture, ...] = (
     PluginFixture(
         "generic-zig", _ROOT / "fixtures" / "zig" / "generic-blocking" / "plugin.wasm", PluginKind.GENERIC, "simex-zig"
     ),
+    # What plugins in the field do and those above do not: they call host functions while they are initialised, have a
+    # start section, park with a message unread, free memory, have fixed buffers.
+    PluginFixture(
+        "legacy-assemblyscript-start",
+        _ROOT / "fixtures" / "assemblyscript" / "legacy-callback-start" / "plugin.wasm",
+        PluginKind.LEGACY,
+        "SimEx (AssemblyScript)",
+        sends_credential=True,
+        stream_types=(),
+    ),
+    PluginFixture(
+        "legacy-rust",
+        _ROOT / "fixtures" / "rust" / "legacy" / "plugin.wasm",
+        PluginKind.LEGACY,
+        "SimEx (Rust)",
+        sends_credential=True,
+        stream_types=(),
+    ),
+    PluginFixture(
+        "generic-init",
+        _FIXTURES / "generic-init" / "plugin.wasm",
+        PluginKind.GENERIC,
+        "simex-generic-init",
+        tells_time=True,
+        says=("initialising, on standard error",),
+    ),
+    PluginFixture(
+        "generic-parking",
+        _FIXTURES / "generic-parking" / "plugin.wasm",
+        PluginKind.GENERIC,
+        "simex-generic-parking",
+        tells_time=True,
+    ),
+    PluginFixture(
+        "generic-rust",
+        _ROOT / "fixtures" / "rust" / "generic" / "plugin.wasm",
+        PluginKind.GENERIC,
+        "simex-rust",
+        sends_credential=True,
+    ),
+    PluginFixture(
+        "generic-zig-fixed-buffer",
+        _ROOT / "fixtures" / "zig" / "generic-fixed-buffer" / "plugin.wasm",
+        PluginKind.GENERIC,
+        "simex-zig-fixed-buffer",
+        longest=3_000,
+    ),
 )
+
+PLUGINS = {fixture.id: fixture for fixture in FIXTURES}
+LEGACY, COMMAND = PLUGINS["legacy-callback"], PLUGINS["legacy-command"]
+GENERIC, SLEEPING = PLUGINS["generic-blocking"], PLUGINS["generic-sleeping"]
+BOTH_KINDS = pytest.mark.parametrize("fixture", [LEGACY, GENERIC], ids=["legacy", "generic"])
 
 
 def candle_key(symbol: str = "BTC-USDT", timeframe: str = "1m", *, type_: str = "ohlcv") -> StreamKey:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from adapters.errors import GuestStoppedError, StreamUsageError
+from adapters.errors import StreamUsageError
 from adapters.net.gateway import Gateway
 from adapters.net.guest_limits import GuestLimits
 from adapters.net.guest_network import GuestNetwork
 from adapters.net.policy import NetworkPolicy
+from adapters.runtime.errors import GuestStoppedError
 from tests.support.guest_networks import (
     HOUR,
     HOUR_MS,

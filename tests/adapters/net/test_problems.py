@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
-from websockets.frames import Close, CloseCode
+from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.http11 import Response
 
-from adapters.net.problems import how_it_ended, read_retry_after, what_failed
+from adapters.net.problems import read_retry_after, what_failed
 
 URL = "wss://feed.example/x"
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -119,40 +118,3 @@ def test_every_status_has_a_remedy() -> None:
         problem = what_failed(refusal(status), URL)
         assert problem is not None
         assert remedy in problem.remedy, status
-
-
-@pytest.mark.parametrize(
-    ("error", "limit", "words"),
-    [
-        (ConnectionClosedError(None, Close(CloseCode.NORMAL_CLOSURE, "")), 5, "closed by us (1000 (OK))"),
-        (ConnectionClosedError(None, None), 5, "it broke off without a closing handshake"),
-        (
-            ConnectionClosedError(Close(1009, "too big"), Close(1009, ""), rcvd_then_sent=True),
-            5,
-            "the other end closed it with code 1009 'too big'",
-        ),
-        (
-            ConnectionClosedError(Close(1009, ""), Close(1009, "over size limit"), rcvd_then_sent=False),
-            5,
-            "a message is longer than 5 bytes",
-        ),
-        (
-            ConnectionClosedError(None, Close(1009, "over size limit")),
-            None,
-            "a message is longer than its connection allows",
-        ),
-        (
-            ConnectionClosedError(None, Close(1009, "too many fragments")),
-            5,
-            "a message that came has too many fragments",
-        ),
-        (
-            ConnectionClosedError(None, Close(1011, "keepalive ping timeout")),
-            None,
-            "no answer to a ping: the connection is half-open",
-        ),
-        (ConnectionClosedError(None, Close(1011, "")), 5, "closed by us (1011 (internal error))"),
-    ],
-)
-def test_an_end_is_told_by_who_ended_it_and_why(error: ConnectionClosedError, limit: int | None, words: str) -> None:
-    assert how_it_ended(error, limit)[0] == words

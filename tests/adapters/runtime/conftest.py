@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Protocol
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-import wasmtime
 
-from adapters.runtime.engine import HostFunction, Instance
+from adapters.companion.linking import link
+from adapters.runtime.engine import Instance
 from adapters.runtime.guest import Guest
-from adapters.runtime.kernel import KernelLayout
-from adapters.runtime.memory import KernelMemory
 from adapters.runtime.watch import Watch
-from tests.adapters.runtime.guests import GUEST, answer_nothing, guest_wasm, host_functions
+from adapters.voice import Voice
+from tests.adapters.runtime.guests import answer_nothing, border_of, guest_wasm
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from adapters.observe import Observer
-    from tests.adapters.runtime.guests import Host
+    from adapters.runtime.border import Handler
+    from adapters.runtime.engine import Exchange
 
 #: Gives a guest that ends in the end all the time it takes: none lingers because the machine is busy.
 PATIENT = Watch(linger_after=60 * HANG)
 
 
 class MakeInstance(Protocol):
-    def __call__(self, host: Host = ..., wat: str = ..., functions: Sequence[HostFunction] | None = None) -> Instance:
+    def __call__(
+        self,
+        host: Handler = ...,
+        *,
+        wasm: bytes | None = None,
+        exchange: Exchange | None = None,
+        settled_after: float = 0.1,
+    ) -> Instance:
         """Return an instance, freed after the test."""
 
 
 class MakeGuest(Protocol):
     def __call__(
-        self, host: Host = ..., *, wasm: bytes | None = None, observer: Observer | None = None, watch: Watch = PATIENT
+        self,
+        host: Handler = ...,
+        *,
+        wasm: bytes | None = None,
+        observer: Observer | None = None,
+        watch: Watch = PATIENT,
+        redact: Callable[[str], str] = str,
+        initialise_timeout: float = 60 * HANG,
+        **border: Any,
     ) -> Guest:
-        """Return a guest, stopped after the test."""
+        """Return a guest, stopped after the test; ``border``: options of its border."""
 
 
 @pytest.fixture
@@ -43,10 +58,15 @@ def make_instance() -> Iterator[MakeInstance]:
     made: list[Instance] = []
 
     def make(
-        host: Host = answer_nothing, wat: str = GUEST, functions: Sequence[HostFunction] | None = None
+        host: Handler = answer_nothing,
+        *,
+        wasm: bytes | None = None,
+        exchange: Exchange | None = None,
+        settled_after: float = 0.1,
     ) -> Instance:
-        wasm = guest_wasm() if wat is GUEST else bytes(wasmtime.wat2wasm(wat))
-        made.append(Instance(wasm, host_functions(host) if functions is None else functions))
+        linked = link(guest_wasm() if wasm is None else wasm)
+        exchange = exchange or border_of(host).exchange
+        made.append(Instance(linked.manifest, exchange, settled_after=settled_after))
         return made[-1]
 
     yield make
@@ -59,20 +79,25 @@ def make_guest() -> Iterator[MakeGuest]:
     made: list[Guest] = []
 
     def make(
-        host: Host = answer_nothing,
+        host: Handler = answer_nothing,
         *,
         wasm: bytes | None = None,
         observer: Observer | None = None,
         watch: Watch = PATIENT,
+        redact: Callable[[str], str] = str,
+        initialise_timeout: float = 60 * HANG,
+        **border: Any,
     ) -> Guest:
+        name = f"example#{len(made)}"
+        border.setdefault("voice", Voice(logging.getLogger("compat.plugin.example"), redact=redact))
         guest = Guest(
             guest_wasm() if wasm is None else wasm,
             plugin="example",
-            name=f"example#{len(made)}",
-            functions=host_functions(host),
-            memory=KernelMemory(reclaim=True, layout=KernelLayout(continues=False)),
-            stopping=threading.Event(),
+            border=border_of(host, guest=name, observer=observer, **border),
+            initialise_timeout=initialise_timeout,
+            name=name,
             observer=observer,
+            redact=redact,
             watch=watch,
         )
         made.append(guest)

@@ -4,59 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import wasmtime
 
-from adapters.errors import GuestStoppedError
-from adapters.runtime.engine import HostFunction
+from adapters.runtime.border import Border
+from adapters.runtime.errors import GuestStoppedError
+from adapters.voice import Voice
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from adapters.runtime.engine import KernelAccess
+    from adapters.runtime.border import Handler
     from adapters.runtime.guest import Guest
 
-    Host = Callable[[KernelAccess, int], int]
-
 __all__ = [
-    "GUEST",
+    "AN_HOUR",
     "Attentive",
     "Clock",
-    "Host",
     "Turnstile",
     "answer_nothing",
+    "border_of",
     "echo",
     "guest_wasm",
-    "host_functions",
+    "module",
 ]
 
-NAMESPACES = ("env", "extism:host/user")
-
-# Every way in which an export can end. It imports `host` from both namespaces and never frees.
-GUEST = """
-(module
+#: What guests of these tests are made of: everything that they import, and how they make a block of kernel memory.
+LIBRARY = """
   (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "free" (func $free (param i64)))
   (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "load_u8" (func $load_u8 (param i64) (result i32)))
   (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
   (import "extism:host/env" "input_offset" (func $input_offset (result i64)))
   (import "extism:host/env" "input_length" (func $input_length (result i64)))
   (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
   (import "extism:host/env" "error_set" (func $error_set (param i64)))
+  (import "extism:host/env" "config_get" (func $config_get (param i64) (result i64)))
+  (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
+  (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
+  (import "extism:host/env" "log_trace" (func $log_trace (param i64)))
+  (import "extism:host/env" "log_debug" (func $log_debug (param i64)))
+  (import "extism:host/env" "log_info" (func $log_info (param i64)))
+  (import "extism:host/env" "log_warn" (func $log_warn (param i64)))
+  (import "extism:host/env" "log_error" (func $log_error (param i64)))
+  (import "extism:host/env" "get_log_level" (func $get_log_level (result i32)))
+  (import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (import "env" "host" (func $host (param i64) (result i64)))
-  (import "extism:host/user" "host" (func $host_user (param i64) (result i64)))
+  (import "env" "ws_send" (func $host (param i64) (result i64)))
+  (import "extism:host/user" "ws_send" (func $host_user (param i64) (result i64)))
 
   (memory (export "memory") 1)
-  (data (i32.const 0) "from error memory")
-  (data (i32.const 64) "{\\"success\\":false,\\"error\\":\\"from the output\\"}")
-  ;; 1024: a subscription to the clock (1: monotonic), relative; the time in nanoseconds stands at 1048
-  (data (i32.const 1040) "\\01")
-  (global $calls (mut i32) (i32.const 0))
+  ;; 0xf000: a subscription to the clock (1: monotonic), relative, with its nanoseconds at 0xf018; the event follows.
+  (data (i32.const 0xf010) "\\01")
 
   (func $block (param $from i32) (param $length i32) (result i64)
     (local $block i64) (local $i i32)
@@ -71,6 +76,24 @@ GUEST = """
 
   (func $answer (param $block i64)
     (call $output_set (local.get $block) (call $length (local.get $block))))
+
+  (func $print (param $fd i32) (param $from i32) (param $length i32)
+    (i32.store (i32.const 0xf100) (local.get $from))
+    (i32.store (i32.const 0xf104) (local.get $length))
+    (drop (call $fd_write (local.get $fd) (i32.const 0xf100) (i32.const 1) (i32.const 0xf108))))
+
+  (func $sleep (param $nanoseconds i64)
+    (i64.store (i32.const 0xf018) (local.get $nanoseconds))
+    (drop (call $poll (i32.const 0xf000) (i32.const 0xf040) (i32.const 1) (i32.const 0xf0c0))))
+"""
+#: Nanoseconds that no test waits for.
+AN_HOUR = 3_600_000_000_000
+
+# Every way in which an export can end. It imports `ws_send` from both namespaces and never frees.
+GUEST = f"""
+  (data (i32.const 0) "from error memory")
+  (data (i32.const 64) "{{\\"success\\":false,\\"error\\":\\"from the output\\"}}")
+  (global $calls (mut i32) (i32.const 0))
 
   (func (export "echo") (result i32)
     (call $output_set (call $input_offset) (call $input_length))
@@ -96,11 +119,11 @@ GUEST = """
   (func (export "host_user") (result i32)
     (call $answer (call $host_user (call $input_offset)))
     (i32.const 0))
-  (func (export "host_nonsense") (result i32)
-    (call $answer (call $host (i64.const -5)))
-    (i32.const 0))
   (func (export "host_for_ever") (result i32)
     (loop $for_ever (drop (call $host (call $input_offset))) (br $for_ever))
+    (unreachable))
+  (func (export "loop_at_once") (result i32)
+    (loop $for_ever (br $for_ever))
     (unreachable))
   ;; These tell the host that they are running, and then never end by themselves.
   (func (export "loop") (result i32)
@@ -108,37 +131,45 @@ GUEST = """
     (loop $for_ever (br $for_ever))
     (unreachable))
   (func (export "nap_for_ever") (result i32)
-    (i64.store (i32.const 1048) (i64.const 10000000))
     (drop (call $host (call $input_offset)))
-    (loop $for_ever
-      (drop (call $poll (i32.const 1024) (i32.const 1152) (i32.const 1) (i32.const 1280)))
-      (br $for_ever))
+    (loop $for_ever (call $sleep (i64.const 10000000)) (br $for_ever))
     (unreachable))
-  ;; An hour. No cancel can come between the host and the sleep: it is looked for where functions and loops begin.
   (func (export "sleep") (result i32)
-    (i64.store (i32.const 1048) (i64.const 3600000000000))
     (drop (call $host (call $input_offset)))
-    (drop (call $poll (i32.const 1024) (i32.const 1152) (i32.const 1) (i32.const 1280)))
+    (call $sleep (i64.const {AN_HOUR}))
     (unreachable))
-)
 """
 
 
 @functools.cache
+def module(body: str) -> bytes:
+    """A module of the library and this."""
+    return bytes(wasmtime.wat2wasm(f"(module {LIBRARY} {body})"))
+
+
 def guest_wasm() -> bytes:
-    return bytes(wasmtime.wat2wasm(GUEST))
+    return module(GUEST)
 
 
-def answer_nothing(_: KernelAccess, __: int) -> int:
-    return 0
+def answer_nothing(_: bytes) -> bytes:
+    return b""
 
 
-def host_functions(host: Host) -> list[HostFunction]:
-    return [HostFunction(namespace, "host", ("i64",), ("i64",), host) for namespace in NAMESPACES]
+def echo(request: bytes) -> bytes:
+    return request
 
 
-def echo(_: KernelAccess, argument: int) -> int:
-    return argument
+def border_of(host: Handler = answer_nothing, **options: Any) -> Border:
+    """The border of a guest for which ``ws_send`` is this."""
+    options = {
+        "guest": "example#0",
+        "plugin": "example",
+        "handlers": {"ws_send": host},
+        "stopping": threading.Event(),
+        **options,
+    }
+    options.setdefault("voice", Voice(logging.getLogger("compat.plugin.example")))
+    return Border(**options)
 
 
 class Turnstile:
@@ -148,10 +179,10 @@ class Turnstile:
         self._reached = threading.Semaphore(0)
         self._open = threading.Semaphore(0)
 
-    def __call__(self, _: KernelAccess, argument: int) -> int:
+    def __call__(self, request: bytes) -> bytes:
         self._reached.release()
         assert self._open.acquire(timeout=HANG)
-        return argument
+        return request
 
     async def reached(self) -> None:
         """Wait until the guest has come here once more."""
@@ -167,10 +198,10 @@ class Attentive(Turnstile):
 
     guest: Guest
 
-    def __call__(self, _: KernelAccess, argument: int) -> int:
+    def __call__(self, request: bytes) -> bytes:
         self._reached.release()
         self.guest.stopping.wait()  # it is set when the test has ended, at the latest
-        raise GuestStoppedError("example", "host")
+        raise GuestStoppedError("example", "ws_send")
 
 
 class Clock:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 import wasmtime
 
-from adapters.errors import GuestStoppedError, PluginCallError, PluginTrapError
+from adapters.errors import PluginCallError
 from adapters.observe import Crossing, Direction
+from adapters.runtime.errors import CompanionError, GuestStoppedError, PluginExitError, PluginTrapError
 from adapters.runtime.guest import Guest
-from adapters.runtime.kernel import KernelLayout
-from adapters.runtime.memory import KernelMemory
-from tests.adapters.runtime.guests import Turnstile, echo
+from tests.adapters.runtime.guests import Turnstile, border_of, echo, guest_wasm, module
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
-    from adapters.runtime.engine import KernelAccess
     from tests.adapters.runtime.conftest import MakeGuest
 
 
@@ -33,13 +32,12 @@ async def test_calls_are_run_one_after_the_other_in_their_order(make_guest: Make
     turnstile = Turnstile()
     events: list[tuple[str, bytes]] = []
 
-    def host(kernel: KernelAccess, argument: int) -> int:
-        data = kernel.read(argument, kernel.length(argument))
+    def host(data: bytes) -> bytes:
         events.append(("in", data))
         if data == b"0":
-            turnstile(kernel, argument)  # all others are queued meanwhile
+            turnstile(data)  # all others are queued meanwhile
         events.append(("out", data))
-        return argument
+        return data
 
     guest = make_guest(host)
     inputs = [b"%d" % number for number in range(50)]
@@ -53,9 +51,9 @@ async def test_calls_are_run_one_after_the_other_in_their_order(make_guest: Make
 async def test_everything_runs_on_the_guests_own_thread(make_guest: MakeGuest) -> None:
     threads: set[str] = set()
 
-    def host(_: KernelAccess, argument: int) -> int:
+    def host(request: bytes) -> bytes:
         threads.add(threading.current_thread().name)
-        return argument
+        return request
 
     guest = make_guest(host)
     await guest.call("host", b"x")
@@ -101,60 +99,56 @@ async def test_an_attempt_returns_the_plugins_own_failure_with_its_output(make_g
     assert b"from the output" in outcome.output
 
 
-async def test_secrets_are_taken_out_of_a_plugins_words() -> None:
-    guest = Guest(
-        bytes(wasmtime.wat2wasm(FAILS)),
-        plugin="example",
-        functions=[],
-        memory=KernelMemory(reclaim=True, layout=KernelLayout(continues=False)),
-        stopping=threading.Event(),
-        redact=lambda text: text.replace("s3cret", "***"),
-    )
-    assert guest.name == "example"
+async def test_secrets_are_taken_out_of_a_plugins_words(make_guest: MakeGuest) -> None:
+    guest = make_guest(wasm=module(FAILS), redact=lambda text: text.replace("s3cret", "***"))
     with pytest.raises(PluginCallError, match=r"the key \*\*\* is wrong"):
         await guest.call("run", b"")
     assert guest.reason_of(await guest.attempt("run", b"")) == "the key *** is wrong"
+
+
+async def test_secrets_are_taken_out_of_a_backtrace(make_guest: MakeGuest) -> None:
+    with pytest.raises(PluginTrapError) as caught:
+        await make_guest(redact=lambda text: text.replace("backtrace", "***")).call("trap", b"")
+    assert "wasm ***" in caught.value.trace
+    assert "backtrace:" not in caught.value.trace
+
+
+async def test_a_guest_is_called_as_its_plugin_unless_it_has_a_name_of_its_own() -> None:
+    guest = Guest(guest_wasm(), plugin="example", border=border_of())
+    assert guest.name == "example"
     await guest.aclose()
 
 
 FAILS = """
-(module
-  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
-  (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
-  (import "extism:host/env" "error_set" (func $error_set (param i64)))
-  (memory (export "memory") 1)
   (data (i32.const 0) "the key s3cret is wrong")
   (func (export "run") (result i32)
-    (local $block i64) (local $i i32)
-    (local.set $block (call $alloc (i64.const 23)))
-    (loop $next
-      (call $store_u8
-        (i64.add (local.get $block) (i64.extend_i32_u (local.get $i)))
-        (i32.load8_u (local.get $i)))
-      (local.set $i (i32.add (local.get $i) (i32.const 1)))
-      (br_if $next (i32.lt_u (local.get $i) (i32.const 23))))
-    (call $error_set (local.get $block))
-    (i32.const 1)))
+    (call $error_set (call $block (i32.const 0) (i32.const 23)))
+    (i32.const 1))
 """
 
 
-@pytest.mark.parametrize("export", ["trap", "exit_3"])
-async def test_a_guest_that_trapped_or_exited_is_discarded(make_guest: MakeGuest, export: str) -> None:
+async def test_a_guest_that_trapped_is_discarded(make_guest: MakeGuest) -> None:
     guest = make_guest()
     with pytest.raises(PluginTrapError) as caught:
-        await guest.call(export, b"")
-    assert (caught.value.plugin, caught.value.export) == ("example", export)
+        await guest.call("trap", b"")
+    assert (caught.value.plugin, caught.value.export, caught.value.said) == ("example", "trap", "")
     assert "wasm backtrace" in caught.value.trace
     assert not guest.usable
     with pytest.raises(GuestStoppedError):
         await guest.call("echo", b"x")
 
 
-@pytest.mark.xfail(strict=True, reason="Extism reports WASI's proc_exit(0) as a success without output")
-async def test_a_guest_that_exited_with_success_is_discarded_too(make_guest: MakeGuest) -> None:
+@pytest.mark.parametrize("use", ["call", "attempt"])
+@pytest.mark.parametrize("code", [0, 3])
+async def test_a_guest_that_ended_itself_is_discarded_and_its_code_told(
+    make_guest: MakeGuest, code: int, use: str
+) -> None:
     guest = make_guest()
-    with pytest.raises(PluginTrapError):
-        await guest.call("exit_0", b"")
+    with pytest.raises(PluginExitError, match=f"exit_{code} ended the plugin, by proc_exit with code {code}") as caught:
+        await getattr(guest, use)(f"exit_{code}", b"")
+    assert (caught.value.plugin, caught.value.export, caught.value.code) == ("example", f"exit_{code}", code)
+    assert "return instead" in caught.value.remedy
+    assert not guest.usable
 
 
 async def test_a_trap_is_told_with_its_cause_or_place(make_guest: MakeGuest) -> None:
@@ -167,7 +161,7 @@ async def test_a_trap_is_told_with_its_cause_or_place(make_guest: MakeGuest) -> 
 async def test_what_a_host_function_raises_surfaces_at_the_call_and_discards_the_guest(
     make_guest: MakeGuest, use: str
 ) -> None:
-    def host(_: KernelAccess, __: int) -> int:
+    def host(_: bytes) -> bytes:
         raise KeyError("a bug of the host")
 
     guest = make_guest(host)
@@ -212,22 +206,22 @@ async def test_work_that_goes_on_after_a_trap_cannot_enter_the_guest_again(make_
         await asyncio.wrap_future(guest.submit(work, "work"))
 
 
-@pytest.mark.parametrize(
-    ("wat", "trace"),
-    [
-        ('(module (import "env" "missing" (func)) (func (export "run") (result i32) (i32.const 0)))', "missing"),
-        ('(module (func $s (unreachable)) (start $s) (func (export "run") (result i32) (i32.const 0)))', "unreachable"),
-    ],
-)
-async def test_a_module_that_cannot_be_instantiated_is_told_at_every_call(
-    make_guest: MakeGuest, wat: str, trace: str
-) -> None:
+async def test_a_module_that_cannot_be_instantiated_is_told_at_every_call(make_guest: MakeGuest) -> None:
+    wat = '(module (import "env" "missing" (func)) (func (export "run") (result i32) (i32.const 0)))'
     guest = make_guest(wasm=bytes(wasmtime.wat2wasm(wat)))
     for _ in range(2):
         with pytest.raises(PluginTrapError) as caught:
             await guest.call("run", b"")
         assert caught.value.export == ""
-        assert trace in caught.value.trace
+        assert "missing" in caught.value.trace
+    assert not guest.usable
+
+
+async def test_a_module_that_cannot_have_a_companion_is_told_at_every_call(make_guest: MakeGuest) -> None:
+    guest = make_guest(wasm=bytes(wasmtime.wat2wasm('(module (import "env" "memory" (memory 1)))')))
+    for _ in range(2):
+        with pytest.raises(CompanionError, match="memory"):
+            await guest.call("run", b"")
     assert not guest.usable
 
 
@@ -255,11 +249,26 @@ async def test_what_an_observer_raises_surfaces_at_the_call(make_guest: MakeGues
         await make_guest(observer=observe).call("echo", b"")
 
 
-async def test_each_call_begins_with_empty_memory(make_guest: MakeGuest) -> None:
-    guest = make_guest()
-    guest.memory.held = guest.memory.host_calls = 5
-    await guest.call("echo", b"x")
-    assert (guest.memory.held, guest.memory.host_calls) == (0, 0)
+async def test_requests_and_replies_of_host_functions_are_observed_within_their_call(make_guest: MakeGuest) -> None:
+    seen: list[Crossing] = []
+    guest = make_guest(bytes.upper, observer=seen.append)
+    begun = time.monotonic_ns()
+    await guest.call("host", b"request")
+    assert [(item.guest, item.direction, item.name, item.data) for item in seen] == [
+        (guest.name, Direction.CALL, "host", b"request"),
+        (guest.name, Direction.HOST_CALL, "ws_send", b"request"),
+        (guest.name, Direction.HOST_RETURN, "ws_send", b"REQUEST"),
+        (guest.name, Direction.RETURN, "host", b"REQUEST"),
+    ]
+    times = [begun, *(item.timestamp for item in seen), time.monotonic_ns()]
+    assert times == sorted(times)
+
+
+async def test_the_host_calls_of_a_guest_are_counted(make_guest: MakeGuest) -> None:
+    guest = make_guest(echo)
+    for export in ("host", "echo", "host_user"):
+        await guest.call(export, b"x")
+    assert guest.border.calls == 2
 
 
 async def test_many_guests_come_and_go_without_leaving_a_thread(make_guest: MakeGuest) -> None:

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.errors import GuestStoppedError, PluginTimeoutError, PluginTrapError
 from adapters.runtime import guest as room
 from adapters.runtime.engine import InstantiationError
+from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError, PluginTrapError
 from adapters.runtime.watch import Watch
 from tests.adapters.runtime.guests import Attentive, Clock, Turnstile
 from tests.support.waiting import HANG, until
 
 if TYPE_CHECKING:
-    from adapters.runtime.engine import KernelAccess
     from adapters.runtime.guest import Guest
     from tests.adapters.runtime.conftest import MakeGuest
 
@@ -111,13 +110,13 @@ async def test_a_deadline_interrupts_a_host_function_that_looks_at_the_flag(make
     assert not guest.usable
 
 
-@pytest.mark.parametrize("export", ["loop", "host_for_ever", "nap_for_ever"])
+@pytest.mark.parametrize("export", ["loop", "host_for_ever", "nap_for_ever", "sleep"])
 async def test_stopping_ends_guest_code_that_never_ends(make_guest: MakeGuest, export: str) -> None:
     running = threading.Event()
 
-    def host(_: KernelAccess, argument: int) -> int:
+    def host(request: bytes) -> bytes:
         running.set()
-        return argument
+        return request
 
     guest = make_guest(host)
     call = asyncio.create_task(guest.call(export, b"x"))

@@ -130,17 +130,13 @@ def test_a_call_that_does_not_end_is_cancelled(command: Command, tmp_path: Path)
     assert outcome.err.startswith("error: plugin 'loops': start_stream did not return within 0.3 s\n  Its guest")
 
 
-def test_a_start_section_is_run_only_if_that_is_allowed(command: Command, tmp_path: Path) -> None:
+def test_a_start_section_needs_no_permission(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "starts.wasm"
     exports = "".join(
         f'(func (export "{name}") (result i32) (i32.const 0))' for name in ("start_stream", "stop_stream")
     )
     path.write_bytes(wasmtime.wat2wasm(f"(module {exports} (func $init) (start $init))"))
-    refused = command("call", path, "stop_stream")
-    assert (refused.code, refused.out) == (1, b"")
-    assert refused.err.startswith(f"error: {path}: start-section: The module has a start section")
-    assert "--allow-start-section" in refused.err
-    assert command("call", path, "stop_stream", "--allow-start-section").code == 0
+    assert command("call", path, "stop_stream").code == 0
 
 
 def test_what_a_plugin_requires_can_be_asked_for_without_giving_it(command: Command, tmp_path: Path) -> None:

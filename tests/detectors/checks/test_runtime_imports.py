@@ -17,7 +17,7 @@ from detectors.rules import (
     WASI_NAMESPACE,
     WASI_UNSTABLE,
 )
-from detectors.runtime import KERNEL_FUNCTIONS, WASI_FUNCTIONS
+from detectors.runtime import KERNEL_FUNCTIONS, KERNEL_ONLY, WASI_FUNCTIONS
 from tests.detectors.checks.finding import OFFSET, findings, importing, importing_one
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ def test_a_function_that_the_kernel_lacks(name: str, type_: ExternType, remedy: 
         f"The module imports {KERNEL_NAMESPACE} {name} ({type_}), which Extism's kernel does not have."
     )
     assert found.remedy == remedy
+
+
+@pytest.mark.parametrize("name", sorted(KERNEL_ONLY))
+def test_a_function_that_the_kernel_has_for_its_host_alone(name: str) -> None:
+    (found,) = findings(unknown_kernel_function, importing_one(KERNEL_NAMESPACE, name))
+    assert found.message.endswith("which Extism's kernel keeps for its host.")
+    assert found.remedy == "Remove the call that needs it: no PDK has one."
 
 
 @pytest.mark.parametrize("meant", ["store_u8", "store_u64"])

@@ -1,0 +1,1 @@
+"""The companion: the guest's border in WebAssembly, and its two ends."""

@@ -1,0 +1,68 @@
+"""A plugin and its companion as one manifest for Extism: which modules are linked, and in which order."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import attrs
+import msgspec
+
+from adapters.companion.modules import companion, shim
+from adapters.companion.rewriting import rewrite
+from adapters.recent import Recent
+
+__all__ = ["Linked", "link"]
+
+_KEPT = 8  # manifests of several MiB
+
+
+@attrs.frozen
+class Linked:
+    """What Extism is given.
+
+    Attributes:
+        manifest: JSON.
+        exports: What can be called.
+        initialisers: What has to be called before anything else, in order.
+    """
+
+    manifest: bytes = attrs.field(repr=False)
+    exports: frozenset[str]
+    initialisers: tuple[str, ...]
+
+
+_linked: Recent[Linked] = Recent(_KEPT)
+
+
+def link(wasm: bytes) -> Linked:
+    """Link a plugin's module with the companion.
+
+    Args:
+        wasm: The module; it has to be valid.
+
+    Raises:
+        UnsupportedModuleError: It is of a form that cannot have a companion.
+    """
+    digest = hashlib.sha256(wasm).digest()
+    found = _linked.get(digest)
+    if found is None:
+        found = _link(wasm)
+        _linked.put(digest, found)
+    return found
+
+
+def _link(wasm: bytes) -> Linked:
+    guest = rewrite(wasm)
+    modules = [("compat", companion()), ("compat:guest", guest.wasm)]
+    if guest.shim:
+        modules.append(("compat:shim", shim()))
+    modules.append(("main", guest.main))
+    # No `timeout_ms`: it would cap a start_stream too. `allowed_hosts` stays empty: Extism's own HTTP function would
+    # pass the network policy by.
+    listed = [{"name": name, "data": base64.b64encode(data).decode()} for name, data in modules]
+    return Linked(
+        msgspec.json.encode({"wasm": listed, "allowed_hosts": []}),
+        guest.exports,
+        guest.initialisers,
+    )

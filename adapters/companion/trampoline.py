@@ -1,0 +1,129 @@
+"""The module `main`: generated for each guest, it tells the companion where a call begins and where it ends.
+
+Extism calls what `main` exports. Each of these functions calls ``begin`` of the companion, then the guest's function of
+that name, then ``end``. Extism passes no arguments, so only functions ``() -> i32`` and ``() -> ()`` can be called.
+
+Some names never stand among the exports of `main`, for Extism itself calls ``__wasm_call_ctors``, ``hs_init`` and
+``_initialize`` of the module that it takes for the plugin (asked of Extism 1.41 with a module that counts); called by
+the host as well, an initialisation would run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from adapters.companion.writing import export, name, number, section, section_of
+from detectors.companion import COMPAT, GUEST, SHIM
+from detectors.formats import HEADER
+from detectors.framing import SectionId
+from detectors.module import FunctionType
+
+__all__ = ["CALLABLE", "END", "STATS", "Wrapped", "trampoline"]
+
+#: The signatures under which Extism can call an export.
+CALLABLE = (FunctionType((), ()), FunctionType((), ("i32",)))
+#: An export ``() -> i32`` of every `main` that calls nothing of the guest's: what a call that trapped has left in the
+#: companion crosses.
+END = "compat_end"
+#: An export ``() -> i32`` of every `main`: the companion outputs its figures.
+STATS = "compat_stats"
+
+_NO_RESULT, _CODE = 0, 1
+_OWN_TYPES = (b"\x60\x00\x00", b"\x60\x00\x01\x7f")
+_ZERO, _OVER = b"\x41\x00", b"\x0b"
+_NO_LOCALS = b"\x00"
+
+
+@attrs.frozen
+class Wrapped:
+    """One function of the guest, and what `main` exports for it.
+
+    Attributes:
+        name: The export of `main`.
+        inner: The guest's export.
+        type: The guest's signature, one of :data:`CALLABLE` or ``(i32, i32) -> ()``, which is called with zeros.
+        index: That of its type in the guest.
+    """
+
+    name: str
+    inner: str
+    type: FunctionType
+    index: int
+
+
+@attrs.frozen
+class Types:
+    """A guest's type section, with which that of `main` begins: functions of one signature may be of different types.
+
+    Attributes:
+        data: Its entries, as they are written.
+        entries: How many there are; a group of types is one.
+        count: How many types that makes.
+    """
+
+    data: bytes = b""
+    entries: int = 0
+    count: int = 0
+
+
+def trampoline(functions: Sequence[Wrapped], types: Types, *, shim: bool) -> bytes:
+    """Return the module `main`.
+
+    Args:
+        functions: What it wraps. The names have to be different.
+        types: The guest's.
+        shim: Whether the shim is linked: a module that nobody imports anything from is not.
+    """
+    nothing, code = types.count + _NO_RESULT, types.count + _CODE
+    imports = [(COMPAT, "begin", nothing), (COMPAT, "end", nothing), (COMPAT, "stats", nothing)]
+    begin, end, stats = map(_call, range(3))
+    if shim:
+        imports.append((SHIM, "ready", nothing))
+    first = len(imports)
+    imports += [(GUEST, function.inner, function.index) for function in functions]
+    bodies = [
+        (
+            function.name,
+            types.count + len(function.type.results),
+            begin + _arguments(function) + _call(first + index) + end,
+        )
+        for index, function in enumerate(functions)
+    ]
+    bodies += [(END, code, begin + end + _ZERO), (STATS, code, begin + stats + _ZERO)]
+    return b"".join(
+        (
+            HEADER,
+            section_of(SectionId.TYPE, types.entries + len(_OWN_TYPES), types.data + b"".join(_OWN_TYPES)),
+            section(SectionId.IMPORT, [_import(*item) for item in imports]),
+            section(SectionId.FUNCTION, [number(type_) for _, type_, _ in bodies]),
+            section(
+                SectionId.EXPORT,
+                [export(text, "function", len(imports) + index) for index, (text, _, _) in enumerate(bodies)],
+            ),
+            section(SectionId.CODE, list(_sized(code for _, _, code in bodies))),
+        )
+    )
+
+
+def _own(types: Types, function: Wrapped) -> int:
+    """The type of what `main` exports for a function."""
+    return types.count + len(function.type.results)
+
+
+def _arguments(function: Wrapped) -> bytes:
+    return _ZERO * len(function.type.params)
+
+
+def _call(index: int) -> bytes:
+    return b"\x10" + number(index)
+
+
+def _import(namespace: str, text: str, type_: int) -> bytes:
+    return name(namespace) + name(text) + b"\x00" + number(type_)
+
+
+def _sized(codes: Iterable[bytes]) -> Iterable[bytes]:
+    bodies = (_NO_LOCALS + code + _OVER for code in codes)
+    return (number(len(body)) + body for body in bodies)

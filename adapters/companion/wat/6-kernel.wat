@@ -1,0 +1,96 @@
+;; The rest of Extism's kernel, as guests know it: input, output, errors, variables, configuration, logging.
+
+(global $input (mut i64) (i64.const 0))   ;; the block of this call's input that was made last
+(global $output (mut i64) (i64.const 0))  ;; the block of Extism's with this call's output
+
+(func $input_length (export "env.input_length") (result i64)
+  (call $x_input_length))
+(func (export "env.input_load_u8") (param $at i64) (result i32)
+  (call $x_input_load_u8 (local.get $at)))
+(func (export "env.input_load_u64") (param $at i64) (result i64)
+  (call $x_input_load_u64 (local.get $at)))
+
+(func (export "env.input_offset") (result i64)
+  (local $byte i32) (local $i i64) (local $length i64)
+  (if (call $is_there (global.get $input)) (then (return (global.get $input))))
+  (local.set $length (call $x_input_length))
+  (global.set $input (call $alloc (local.get $length)))
+  (if (i64.eqz (global.get $input)) (then (return (i64.const 0))))
+  (local.set $byte (i32.load offset=8 (call $entry_of (global.get $input))))
+  (loop $next
+    (i32.store8
+      (i32.add (local.get $byte) (i32.wrap_i64 (local.get $i)))
+      (call $x_input_load_u8 (local.get $i)))
+    (local.set $i (i64.add (local.get $i) (i64.const 1)))
+    (br_if $next (i64.lt_u (local.get $i) (local.get $length))))
+  (call $cross_block (call $entry_of (global.get $input)))
+  (call $trim)
+  (global.get $input))
+
+;; The output is copied when it is set: the guest may free its block, or use it again, before the call ends.
+(func (export "env.output_set") (param $handle i64) (param $length i64)
+  (local $byte i32)
+  ;; As in Extism: nothing of a block is an empty output, nothing at 0 leaves what was set before.
+  (if (i64.eqz (local.get $length))
+    (then
+      (if (i64.ne (local.get $handle) (i64.const 0)) (then (call $drop_output)))
+      (return)))
+  (if (i64.gt_u (local.get $length) (i64.const 0x4000000))
+    (then (call $fault (i32.const 2) (local.get $handle))))
+  (local.set $byte (call $at (local.get $handle) (local.get $length)))
+  (call $cross_block (call $entry_of (local.get $handle)))
+  (call $drop_output)
+  (global.set $output
+    (call $x_alloc (i64.extend_i32_u (call $padded (i32.wrap_i64 (local.get $length))))))
+  (if (i64.eqz (global.get $output))
+    (then (call $fault (i32.const 4) (local.get $length))))
+  (call $push (global.get $output) (local.get $byte) (call $padded (i32.wrap_i64 (local.get $length))))
+  (call $x_output_set (global.get $output) (local.get $length))
+  (call $trim))
+
+;; Extism passes over an output at 0, so that the one of before is made empty where it is.
+(func $drop_output
+  (if (i64.ne (global.get $output) (i64.const 0))
+    (then
+      (call $x_output_set (global.get $output) (i64.const 0))
+      (call $x_free (global.get $output))
+      (global.set $output (i64.const 0)))))
+
+(func (export "env.error_set") (param $handle i64)
+  (if (i64.eqz (local.get $handle))
+    (then (drop (call $record (i32.const 1) (i32.const 0)))))
+  (call $tell (i32.const 1) (local.get $handle)))
+
+(func (export "env.config_get") (param $name i64) (result i64)
+  (call $ask (i32.const 4) (local.get $name)))
+
+(func (export "env.var_get") (param $name i64) (result i64)
+  (call $ask (i32.const 5) (local.get $name)))
+
+;; The name goes ahead as a record, also an empty one. No value removes the variable.
+(func (export "env.var_set") (param $name i64) (param $value i64)
+  (if (i64.eqz (local.get $name))
+    (then (drop (call $record (i32.const 2) (i32.const 0)))))
+  (call $tell (i32.const 2) (local.get $name))
+  (drop
+    (call $ask
+      (select (i32.const 7) (i32.const 6) (i64.eqz (local.get $value)))
+      (local.get $value))))
+
+(func (export "env.log_trace") (param $text i64) (call $log (i32.const 0) (local.get $text)))
+(func (export "env.log_debug") (param $text i64) (call $log (i32.const 1) (local.get $text)))
+(func (export "env.log_info") (param $text i64) (call $log (i32.const 2) (local.get $text)))
+(func (export "env.log_warn") (param $text i64) (call $log (i32.const 3) (local.get $text)))
+(func (export "env.log_error") (param $text i64) (call $log (i32.const 4) (local.get $text)))
+(func (export "env.get_log_level") (result i32) (global.get $log_level))
+
+(func $log (param $level i32) (param $text i64)
+  (if (i32.ge_u (local.get $level) (global.get $log_level))
+    (then (call $tell (i32.add (i32.const 16) (local.get $level)) (local.get $text)))))
+
+;; Extism's own HTTP client, which would pass every policy by.
+(func (export "env.http_request") (param i64 i64) (result i64)
+  (call $fault (i32.const 5) (i64.const 0))
+  (unreachable))
+(func (export "env.http_status_code") (result i32) (i32.const 0))
+(func (export "env.http_headers") (result i64) (i64.const 0))

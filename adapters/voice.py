@@ -1,0 +1,189 @@
+"""What a guest says: the one door from its log, its standard output and its standard error to the plugin's logger.
+
+Everything goes line by line, without secrets, and without anything that could command a terminal. A guest that never
+stops talking is cut short, and what was left out is counted and told.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+import attrs
+
+__all__ = ["LONGEST_LINE", "Speech", "Voice"]
+
+LONGEST_LINE = 8 * 1024  # characters that are told of it; of a stream, the bytes
+_LAST_WORDS = 4 * 1024  # characters of standard error that are kept
+_CUT = " [cut]"
+
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+}
+
+
+@attrs.frozen
+class Speech:
+    """How much a guest may say.
+
+    Attributes:
+        burst: Lines at once.
+        rate: Lines a second, in the long run.
+    """
+
+    burst: int = 1_000
+    rate: float = 200.0
+
+
+class Voice:
+    """Tells the logger what one guest says. Used by the guest's thread only.
+
+    Args:
+        logger: The plugin's.
+        redact: Takes secrets out of a text.
+        quiet: Whether what it says now is nobody's concern, as it is being stopped: it goes to DEBUG.
+        speech: How much it may say.
+        monotonic: Seconds.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        *,
+        redact: Callable[[str], str] = str,
+        quiet: Callable[[], bool] = lambda: False,
+        speech: Speech = Speech(),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger
+        self._redact = redact
+        self._quiet = quiet
+        self._speech = speech
+        self._monotonic = monotonic
+        self._allowance = float(speech.burst)
+        self._since = monotonic()
+        self._suppressed = 0
+        self._unfinished: dict[int, bytes] = {}  # by level
+        self._cut: set[int] = set()  # the levels on which the rest of a line is dropped
+        self._stderr: collections.deque[str] = collections.deque()
+        self._stderr_length = 0
+
+    @property
+    def level(self) -> int:
+        """The lowest level that the logger takes, as Extism numbers levels: 0 trace ... 4 error."""
+        levels = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+        return next((number for number, level in enumerate(levels) if self._logger.isEnabledFor(level)), 4)
+
+    def say(self, level: int, text: str) -> None:
+        """Tell the logger, in as many records as there are lines."""
+        for line in text.splitlines() or [""]:
+            self._line(level, line)
+
+    def record(self, event_type: str, message: str, data: object) -> None:
+        """Tell the logger of a record of ``log_record``, whose type is whatever the plugin calls it."""
+        level = _LEVELS.get(event_type.lower(), logging.INFO)
+        self.say(level, message if data is None else f"{message} {data}")
+
+    def print(self, level: int, data: bytes) -> None:
+        """What a guest writes to a stream: whole lines are told, the rest waits for its end."""
+        for line in self._lines(level, data):
+            self._line(level, line)
+
+    def stderr(self, data: bytes) -> None:
+        """What it writes to standard error, the end of which is kept as its last words."""
+        for line in self._lines(logging.WARNING, data):
+            self._remember(line)
+            self._line(logging.WARNING, line)
+
+    def end_of_call(self) -> None:
+        """Tell what is not ended by a line's end."""
+        for level, rest in self._unfinished.items():
+            if rest:
+                line = rest.decode(errors="replace")
+                if level == logging.WARNING:
+                    self._remember(line)
+                self._line(level, line)
+        self._unfinished.clear()
+        self._cut.clear()
+
+    def tell_left_out(self) -> None:
+        """Tell how many lines were left out since this was told last, if any were."""
+        if self._suppressed:
+            self._logger.warning("%d lines that it logged were left out: it logs too much", self._suppressed)
+            self._suppressed = 0
+
+    def last_words(self) -> str:
+        """The end of what it has written to standard error since this was asked last, without secrets."""
+        unfinished = self._unfinished.get(logging.WARNING, b"").decode(errors="replace")
+        said = self._redact("\n".join([*self._stderr, unfinished]).strip())
+        self._stderr.clear()
+        self._stderr_length = 0
+        return printable(said[-_LAST_WORDS:])
+
+    def _lines(self, level: int, data: bytes) -> Iterator[str]:
+        """Yield the lines of a stream that have ended, and the beginning of one that is far too long to wait for."""
+        if level in self._cut:
+            _, ended, data = data.partition(b"\n")
+            if not ended:
+                return
+            self._cut.remove(level)
+        *lines, rest = (self._unfinished.pop(level, b"") + data).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace").removesuffix("\r")
+        if len(rest) <= 2 * LONGEST_LINE:
+            self._unfinished[level] = rest
+            return
+        self._cut.add(level)
+        # Where a secret stands across the cut, the two differ from its beginning on.
+        texts = [self._redact(rest[:end].decode(errors="replace")) for end in (LONGEST_LINE, 2 * LONGEST_LINE)]
+        yield _common_beginning(*texts) + _CUT
+
+    def _remember(self, line: str) -> None:
+        """Keep a line among the last words. Whole ones only: of half a secret nobody could tell that it is one."""
+        self._stderr.append(line)
+        self._stderr_length += len(line)
+        while self._stderr_length - len(self._stderr[0]) > _LAST_WORDS:
+            self._stderr_length -= len(self._stderr.popleft())
+
+    def _line(self, level: int, line: str) -> None:
+        if self._quiet():  # nobody needs to be woken by what fails when a guest is told to stop
+            level = logging.DEBUG
+        if not self._logger.isEnabledFor(level) or not self._may_speak():
+            return
+        self.tell_left_out()
+        text = printable(self._redact(line))
+        self._logger.log(level, "%s", text[:LONGEST_LINE] + _CUT if len(text) > LONGEST_LINE else text)
+
+    def _may_speak(self) -> bool:
+        now = self._monotonic()
+        earned = (now - self._since) * self._speech.rate
+        self._allowance = min(float(self._speech.burst), self._allowance + earned)
+        self._since = now
+        # Once silenced, it has to be silent for a while, or every other line would be the one that tells of it.
+        needed = self._speech.burst / 10 if self._suppressed else 1.0
+        if self._allowance < needed:
+            self._suppressed += 1
+            return False
+        self._allowance -= 1
+        return True
+
+
+def _common_beginning(one: str, other: str) -> str:
+    differs = (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return one[: next(differs, len(other))]
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that does not print, line ends too, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

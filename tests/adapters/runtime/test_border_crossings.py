@@ -1,0 +1,303 @@
+"""The host's end of the exchange without a guest: what crosses is never taken on trust."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.companion.exchange import HOST_OPERATIONS, BorderError, Operation, Record
+from adapters.observe import Crossing, Direction
+from adapters.runtime.border import Fault, KernelLimits
+from adapters.runtime.errors import GuestStoppedError
+from tests.adapters.runtime.guests import AN_HOUR, answer_nothing, border_of, echo
+
+if TYPE_CHECKING:
+    from adapters.runtime.border import Border
+    from adapters.runtime.engine import Window
+
+AT = 4_096
+SEND = HOST_OPERATIONS["ws_send"]
+HEAD = struct.Struct("<HHIIIIIqqq")
+
+
+class FakeWindow:
+    """Extism's memory with one block in it, the window at ``AT``."""
+
+    def __init__(self, block: bytes, *, room_elsewhere: bool = True) -> None:
+        self.blocks = {AT: bytearray(block)}
+        self._room_elsewhere = room_elsewhere
+
+    def length(self, offset: int) -> int:
+        return len(self.blocks.get(offset, b""))
+
+    def read(self, offset: int, length: int) -> bytes:
+        assert length <= len(self.blocks[offset & -AT]) - offset % AT, "it read beyond the block"
+        return bytes(self.blocks[offset & -AT][offset % AT :][:length])
+
+    def write(self, offset: int, data: bytes) -> None:
+        assert len(data) <= len(self.blocks[offset]), "it wrote beyond the block"
+        self.blocks[offset][: len(data)] = data
+
+    def alloc(self, size: int) -> int:
+        if not self._room_elsewhere:
+            return 0
+        self.blocks[2 * AT] = bytearray(size)
+        return 2 * AT
+
+
+def record(kind: int, data: bytes) -> bytes:
+    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+
+def crossing(
+    operation: int,
+    request: bytes = b"",
+    records: bytes = b"",
+    *,
+    version: int = 1,
+    flags: int = 0,
+    one: int = 0,
+    other: int = 0,
+    records_length: int | None = None,
+    request_length: int | None = None,
+    room: int = 1_024,
+) -> bytes:
+    """A block with a crossing; the lengths are the true ones unless others are given."""
+    head = HEAD.pack(
+        version,
+        operation,
+        room,
+        len(records) if records_length is None else records_length,
+        0,
+        len(request) if request_length is None else request_length,
+        flags,
+        one,
+        other,
+        0,
+    )
+    return (head + records + request).ljust(room, b"\0")
+
+
+def exchanged(border: Border, block: bytes, **options: Any) -> tuple[int, FakeWindow]:
+    """Let a crossing come to a border: where its answer is, and the memory."""
+    window = FakeWindow(block, **options)
+    return border.exchange(cast("Window", window), AT), window
+
+
+def answer_in(window: FakeWindow, at: int) -> bytes:
+    """The bytes of the one answer in a block."""
+    answers, flags, _, length, _ = struct.unpack_from("<IIQII", window.blocks[at])
+    assert (answers, flags) == (1, 0 if at == AT else 2)
+    return bytes(window.blocks[at][24 : 24 + length])
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        pytest.param(b"", "a block of 0 bytes", id="no block"),
+        pytest.param(crossing(SEND)[:47], "a block of 47 bytes", id="half a head"),
+        pytest.param(crossing(SEND, version=2), "version 2 of the exchange, the host version 1", id="version"),
+        pytest.param(crossing(SEND, version=0), "version 0 of the exchange", id="no version"),
+        pytest.param(crossing(SEND, request_length=1_024 - 47), "does not fit into its block", id="request"),
+        pytest.param(crossing(SEND, request_length=2**32 - 1), "does not fit into its block", id="endless request"),
+        pytest.param(crossing(SEND, records_length=1_024 - 40), "does not fit into its block", id="records"),
+        pytest.param(crossing(SEND, records_length=12), "does not fit into its block", id="records not padded"),
+        pytest.param(crossing(0), "the unknown operation 0", id="no operation"),
+        pytest.param(crossing(10), "the unknown operation 10", id="between the operations"),
+        pytest.param(crossing(65_535), "the unknown operation 65535", id="beyond the operations"),
+        pytest.param(
+            crossing(HOST_OPERATIONS["ws_close"]), "the unknown operation", id="a host function that nobody answers"
+        ),
+        pytest.param(crossing(SEND, b"", record(5, b"x")), "unknown kind 5", id="kind of record"),
+        pytest.param(crossing(SEND, b"", record(0, b"")), "unknown kind 0", id="no kind of record"),
+        pytest.param(
+            crossing(SEND, b"", record(3, bytes(16))[:16]), "16 bytes is announced, 8 are left", id="truncated record"
+        ),
+        pytest.param(
+            crossing(SEND, b"", struct.pack("<II", 3, 2**32 - 1)), "4294967295 bytes is announced", id="endless record"
+        ),
+    ],
+)
+def test_what_the_protocol_does_not_allow_is_refused_and_reaches_no_host_function(block: bytes, problem: str) -> None:
+    asked: list[bytes] = []
+
+    def host(request: bytes) -> bytes:
+        asked.append(request)
+        return b""
+
+    with pytest.raises(BorderError, match=problem):
+        exchanged(border_of(host), block)
+    assert asked == []
+
+
+OPERATIONS = st.sampled_from([*Operation, *HOST_OPERATIONS.values()])
+RECORDS = st.lists(st.tuples(st.sampled_from(Record), st.binary(max_size=20)), max_size=4).map(
+    lambda items: b"".join(record(kind, data) for kind, data in items)
+)
+
+
+@given(
+    st.binary(max_size=200)
+    | st.builds(crossing, OPERATIONS, st.binary(max_size=40), RECORDS, one=st.integers(-(2**63), 2**63 - 1))
+    | st.builds(crossing, OPERATIONS, st.binary(max_size=40), st.binary(max_size=64))
+)
+def test_whatever_crosses_is_answered_within_its_block_or_refused(block: bytes) -> None:
+    border = border_of(echo)
+    border.stopping.set()  # no sleep is slept
+    try:
+        at, _ = exchanged(border, block)
+    except (BorderError, GuestStoppedError):
+        at = 0
+    assert at in (0, AT, 2 * AT)
+
+
+def test_a_request_that_fills_its_block_to_the_last_byte_is_read_and_one_beyond_refused() -> None:
+    at, window = exchanged(border_of(echo), crossing(SEND, bytes(range(200)) * 4, room=48 + 800))
+    assert answer_in(window, at) == bytes(range(200)) * 4
+    with pytest.raises(BorderError):
+        exchanged(border_of(echo), crossing(SEND, bytes(800), room=48 + 800, request_length=801))
+
+
+def test_the_request_is_what_stands_behind_the_records() -> None:
+    at, window = exchanged(border_of(echo), crossing(SEND, b"request", record(3, b"three") + record(4, b"")))
+    assert (at, answer_in(window, at)) == (AT, b"request")
+
+
+@pytest.mark.parametrize(("length", "where"), [(1_000, AT), (1_001, 2 * AT), (5_000, 2 * AT)])
+def test_an_answer_stands_in_the_window_or_in_a_block_of_its_own(length: int, where: int) -> None:
+    at, window = exchanged(border_of(lambda _: b"x" * length), crossing(SEND))
+    assert (at, answer_in(window, at)) == (where, b"x" * length)
+    assert len(window.blocks[at]).bit_count() == 1  # lengths repeat
+
+
+def test_an_answer_that_there_is_no_room_for_is_the_end_of_the_call() -> None:
+    with pytest.raises(BorderError, match="no room for an answer of 5000 bytes"):
+        exchanged(border_of(lambda _: b"x" * 5_000), crossing(SEND), room_elsewhere=False)
+
+
+def test_that_there_is_no_block_means_nothing_while_the_guest_is_stopped() -> None:
+    border = border_of(lambda _: b"x" * 5_000)
+    border.stopping.set()
+    with pytest.raises(GuestStoppedError):
+        exchanged(border, b"")
+    with pytest.raises(GuestStoppedError):
+        exchanged(border, crossing(SEND), room_elsewhere=False)
+
+
+def test_an_answer_of_no_bytes_is_none() -> None:
+    assert exchanged(border_of(answer_nothing), crossing(SEND))[0] == 0
+
+
+def test_the_greeting_tells_what_is_kept_and_what_is_logged() -> None:
+    logger = logging.getLogger("compat.plugin.example")
+    logger.setLevel(logging.ERROR)
+    try:
+        at, window = exchanged(border_of(limits=KernelLimits(1, 2**40, 3)), crossing(Operation.GREET))
+    finally:
+        logger.setLevel(logging.NOTSET)
+    assert struct.unpack("<4Q", answer_in(window, at)) == (1, 2**40, 3, 4)
+
+
+def test_a_guest_that_is_worn_is_told_of_once() -> None:
+    told: list[str] = []
+    border = border_of(on_worn=lambda: told.append("worn"))
+    exchanged(border, crossing(SEND))
+    assert told == []
+    for flags in (1, 3, 1):
+        exchanged(border, crossing(SEND, flags=flags))
+    exchanged(border, crossing(SEND, flags=2))
+    assert told == ["worn"]
+
+
+def test_faults_and_exits_are_kept_until_somebody_asks_and_the_first_fault_counts() -> None:
+    border = border_of()
+    for handle, reason in ((7, 3), (8, 1)):
+        exchanged(border, crossing(Operation.FAULT, one=handle, other=reason))
+    exchanged(border, crossing(Operation.EXIT, one=42))
+    assert border.fault is not None
+    assert (border.fault.reason, border.fault.handle, border.exit_code) == (3, 7, 42)
+
+
+def test_a_call_begins_without_the_fault_and_the_error_of_the_one_before() -> None:
+    border = border_of()
+    exchanged(border, crossing(Operation.FAULT, b"", record(Record.ERROR, b"an error"), one=7, other=3))
+    assert (border.fault is None, border.error) == (False, b"an error")
+    border.begin()
+    assert (border.fault is None, border.error) == (True, None)
+
+
+def test_records_are_taken_before_the_request_although_it_is_refused() -> None:
+    border = border_of()
+    with pytest.raises(BorderError, match="unknown operation"):
+        exchanged(border, crossing(0, b"", record(Record.ERROR, b"an error")))
+    assert border.error == b"an error"
+
+
+@pytest.mark.parametrize("operation", [Operation.FLUSH, Operation.VAR_GET, Operation.SLEEP, SEND])
+def test_every_crossing_of_a_guest_that_is_stopping_ends_its_call(operation: int) -> None:
+    border = border_of()
+    border.stopping.set()
+    with pytest.raises(GuestStoppedError):
+        exchanged(border, crossing(operation, b"{}", record(Record.ERROR, b"before it ended")))
+    assert border.error == b"before it ended"
+
+
+def test_how_a_guest_that_is_stopping_ends_by_itself_is_noted() -> None:
+    border = border_of()
+    border.stopping.set()
+    exchanged(border, crossing(Operation.EXIT, one=3))
+    exchanged(border, crossing(Operation.FAULT, one=7, other=1))
+    assert (border.exit_code, border.fault) == (3, Fault(1, 7))
+
+
+def test_what_a_guest_that_is_stopping_has_left_is_collected() -> None:
+    border = border_of()
+    border.stopping.set()
+    border.collect(lambda: exchanged(border, crossing(Operation.FLUSH, b"", record(Record.ERROR, b"left"))))
+    assert border.error == b"left"
+    with pytest.raises(ValueError, match="invalid literal"):
+        border.collect(lambda: int("nothing"))
+    with pytest.raises(GuestStoppedError):
+        exchanged(border, crossing(Operation.FLUSH))
+
+
+@pytest.mark.parametrize("nanoseconds", [AN_HOUR, -1, 2**63 - 1], ids=["an hour", "for ever", "290 years"])
+def test_a_sleep_ends_when_the_guest_is_stopped(nanoseconds: int) -> None:
+    border = border_of()
+    stopped = threading.Timer(0.02, border.stopping.set)
+    stopped.start()
+    with pytest.raises(GuestStoppedError, match="plugin 'example': a sleep"):
+        exchanged(border, crossing(Operation.SLEEP, one=nanoseconds))
+    stopped.join()
+
+
+def test_a_sleep_lasts_as_long_as_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    border = border_of()
+    waited: list[float | None] = []
+
+    def wait(timeout: float | None = None) -> bool:
+        waited.append(timeout)
+        return False
+
+    monkeypatch.setattr(border.stopping, "wait", wait)
+    for nanoseconds in (0, 20_000_000, AN_HOUR, -1):
+        assert exchanged(border, crossing(Operation.SLEEP, one=nanoseconds))[0] == 0
+    assert waited == [0, 0.02, 3_600, 10**7]
+
+
+def test_host_calls_are_observed_with_what_crosses_and_counted() -> None:
+    seen: list[Crossing] = []
+    border = border_of(bytes.upper, guest="example#7", observer=seen.append)
+    exchanged(border, crossing(SEND, b"request"))
+    exchanged(border, crossing(Operation.FLUSH))
+    assert [(item.guest, item.direction, item.name, item.data) for item in seen] == [
+        ("example#7", Direction.HOST_CALL, "ws_send", b"request"),
+        ("example#7", Direction.HOST_RETURN, "ws_send", b"REQUEST"),
+    ]
+    assert border.calls == 1
