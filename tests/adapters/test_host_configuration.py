@@ -21,7 +21,8 @@ from compat import (
     PluginTrapError,
 )
 from tests.support.echo import open_module
-from tests.support.guests import Answer, guest
+from tests.support.guests import Answer
+from tests.support.hosts import CONNECT, INFO, RECEIVE, guests_of, module
 from tests.support.legacy import asked
 from tests.support.plugins import candle_key
 from tests.support.sockets import Connector
@@ -31,28 +32,10 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 KEY = candle_key()
 SECRET = "correct-horse-battery"
-CONNECT = ("ws_connect", {"url": "wss://stream.simex.example/ws"})
-RECEIVE = ("ws_receive", {"connectionId": "ws-1"})
-INFO = {"name": "by info", "version": "1", "streamTypes": ["ohlcv"], "networkTargets": ["wss://stream.simex.example/*"]}
-META = {
-    "name": "by meta",
-    "version": "2",
-    "author": "somebody",
-    "resources": {"allowedNetworkTargets": [{"pattern": "https://api.simex.example/*"}]},
-}
-
-
-def module(**exports: Answer) -> bytes:
-    """A generic guest with these exports besides those that it needs."""
-    return guest({"start_stream": Answer({"success": True}), "stop_stream": Answer({"success": True}), **exports})
 
 
 def log(event_type: str, message: str, **fields: Any) -> tuple[str, object]:
     return "log_record", {"pluginId": "x", "eventType": event_type, "message": message, **fields}
-
-
-def guests_of(crossings: list[Crossing], name: str) -> list[str]:
-    return [crossing.guest for crossing in crossings if (crossing.direction, crossing.name) == (Direction.CALL, name)]
 
 
 # Configuration, and what is never shown
