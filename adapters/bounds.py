@@ -20,6 +20,10 @@ class Bounds:
     """Deadlines in seconds, sizes in bytes, and counts.
 
     Attributes:
+        guest_memory: Of a plugin's own memory, in bytes. More it is not given; one that begins with more is refused.
+        guest_table: Entries of a plugin's tables, likewise.
+        max_request: Of a request to a host function: of what is published, for example.
+        max_output: Of the output of a call.
         initialise_timeout: For a module to initialise itself, before anything else of it is called.
         metadata_timeout: For each export that tells metadata (``plugin_info``, ``meta``, ...).
         configure_timeout: For the export that takes the configuration.
@@ -34,6 +38,7 @@ class Bounds:
             not less than this.
         longest_pong_timeout: Likewise, but not more than this.
         returned_after: Without a connection and without doing anything, until a parked guest counts as returned.
+        standing_after: While messages wait and a parked guest does nothing, until that is told in an event.
         lost_after: For a generic guest to replace a connection that was lost, before the guest is replaced.
         asking_after: The same, for a guest that has asked for the dead connection again.
         dead_answers: Answers about dead connections, without an attempt to open another, before a guest is replaced.
@@ -47,6 +52,10 @@ class Bounds:
         UsageError: One of them is no such number.
     """
 
+    guest_memory: int = attrs.field(default=256 * 2**20, validator=whole(65_536, "bytes"))
+    guest_table: int = attrs.field(default=1_000_000, validator=whole(1, "entries"))
+    max_request: int = attrs.field(default=16 * 2**20, validator=whole(1, "bytes"))
+    max_output: int = attrs.field(default=16 * 2**20, validator=whole(1, "bytes"))
     initialise_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
     metadata_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
     configure_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
@@ -59,6 +68,7 @@ class Bounds:
     shortest_pong_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
     longest_pong_timeout: float = attrs.field(default=20.0, validator=_SECONDS)
     returned_after: float = attrs.field(default=2.0, validator=_SECONDS)
+    standing_after: float = attrs.field(default=30.0, validator=_SECONDS)
     lost_after: float = attrs.field(default=30.0, validator=_SECONDS)
     asking_after: float = attrs.field(default=3.0, validator=_SECONDS)
     dead_answers: int = attrs.field(default=20, validator=whole(1))

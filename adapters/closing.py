@@ -1,4 +1,4 @@
-"""Closing that is begun once and comes to its end, whoever waits for it and however short."""
+"""Closing that is begun once and comes to its end, whoever waits for it; and those who wait for what was closed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["Closing"]
+__all__ = ["Closing", "was_closed"]
 
 
 class Closing:
@@ -27,3 +27,9 @@ class Closing:
         if self._task is None:
             self._task = asyncio.create_task(self._close(), name=self._name)
         await asyncio.shield(self._task)
+
+
+def was_closed(awaited: asyncio.Task[Any]) -> bool:
+    """Whether a ``CancelledError`` comes from ``awaited``, which closing has cancelled, and not from the caller."""
+    current = asyncio.current_task()
+    return awaited.cancelled() and not (current is not None and current.cancelling())

@@ -31,6 +31,16 @@ class Doors:
         self._at = self._doors.index(best) if best in self._doors else 0
         self._confirmed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether there is none."""
+        return not self._doors
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self._doors)
+
     def now(self) -> str:
         """The door to enter through.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 
 from detectors.errors import NetworkError, PluginError, UsageError
+from detectors.wording import shown
 
 __all__ = [
     "ConfigurationError",
@@ -26,6 +27,9 @@ __all__ = [
     "UnknownExportError",
     "UnsupportedPluginError",
 ]
+
+_SHOWN = 20  # exports that an error names
+_COMPARED = 500  # of those among which a misspelt one is looked for
 
 
 class PluginCallError(PluginError):
@@ -173,14 +177,17 @@ class UnknownExportError(UsageError):
     Attributes:
         plugin: The plugin's name.
         export: The name asked for.
-        exports: The functions that the module does export.
+        exports: The functions that can be called. The error's text names the first of them.
     """
 
     def __init__(self, plugin: str, export: str, exports: tuple[str, ...]) -> None:
-        close = difflib.get_close_matches(export, exports, n=1)
+        close = difflib.get_close_matches(shown(export), [shown(name) for name in exports[:_COMPARED]], n=1)
         guess = f"Did you mean {close[0]!r}? " if close else ""
+        names = ", ".join(shown(name) for name in exports[:_SHOWN])
+        more = f" and {len(exports) - _SHOWN:,} more" if len(exports) > _SHOWN else ""
         super().__init__(
-            f"plugin {plugin!r} exports no function {export!r}", remedy=f"{guess}It exports {', '.join(exports)}"
+            f"plugin {plugin!r} exports no function {shown(export)!r} that can be called",
+            remedy=f"{guess}It exports {names}{more}",
         )
         self.plugin = plugin
         self.export = export

@@ -24,7 +24,6 @@ from adapters.publisher import Gate
 from adapters.recovery import Recovery
 from adapters.stream import AdapterStream
 from detectors.errors import CompatError, NetworkError, PluginError
-from detectors.wording import amount
 
 if TYPE_CHECKING:
     from adapters.runtime.guest import Guest
@@ -76,9 +75,8 @@ class GenericDriver:
             try:
                 await self._attempt()
             except (PluginError, NetworkError) as error:
-                if self._host.keeps_more_after(error):
-                    kept = amount(self._host.kernel_limits.retained)
-                    self._stream.tell(EventKind.MEMORY, f"{error.message}; from now on {kept} are kept")
+                if self._host.allowance.grows_after(error):
+                    self._stream.tell(EventKind.MEMORY, self._host.allowance.told(error))
                     self._tell_replaced(error)
                     continue
                 if not self._recovery.tolerates(error, connected=self._connected_once):
@@ -135,7 +133,7 @@ class GenericDriver:
                     return None
                 self._look_at_the_connection(life)
                 idle.look(busy=life.network.connecting)
-                if life.worn:
+                if life.worn and time.monotonic() >= life.replace_after:
                     successor = await self._replace(life)
                     if successor is not None:
                         return successor
@@ -167,7 +165,7 @@ class GenericDriver:
 
     async def _replace(self, life: GuestStream) -> GuestStream | None:
         """Put a fresh guest in the place of one that has used up nearly all that it can be given."""
-        life.worn = False
+        life.replace_after = time.monotonic() + self._host.settings.backoff.highest
         reason = "it has been given nearly as many blocks of memory as there are numbers for"
         try:
             successor = await self._begin(Gate.HELD)

@@ -50,6 +50,7 @@ class GuestStream:
 
     def __init__(self, host: PluginHost, stream: AdapterStream, gate: Gate) -> None:
         self.worn = False
+        self.replace_after = 0.0  # on the monotonic clock: when it may be replaced, if it is worn
         self.publisher = Publisher(stream, gate)
         self._host = host
         self._stream = stream
@@ -94,14 +95,15 @@ class GuestStream:
         guest, key = self.live.guest, msgspec.json.encode(self._stream.key.to_wire())
         self._require_success(guest.enter_checked("start_stream", key))
         idle_since: float | None = None
-        pause = _IDLE_FIRST
+        pause, told = _IDLE_FIRST, False
         while not self._leaving.is_set():
             if idle_since is not None and self._has_ended(time.monotonic() - idle_since):
                 return
             if self._re_enter():
-                idle_since, pause = None, _IDLE_FIRST
+                idle_since, pause, told = None, _IDLE_FIRST, False
             else:
                 idle_since = idle_since or time.monotonic()
+                told = told or self._tell_standing(time.monotonic() - idle_since)
                 self._leaving.wait(pause)
                 pause = min(pause * 2, _IDLE_LONGEST)
         with contextlib.suppress(CompatError):  # the guest is discarded in any case
@@ -130,6 +132,8 @@ class GuestStream:
     def _re_enter(self) -> bool:
         """Enter the parked guest once. Returns whether it used its connections."""
         guest, doors = self.live.guest, self._doors
+        if doors.closed and not self.network.alive:  # it has nothing to go on with
+            return False
         door = doors.now()
         before, waiting = self.network.calls, self.network.waiting
         outcome = guest.enter(door, b"")
@@ -141,6 +145,18 @@ class GuestStream:
         elif waiting:
             doors.failed()
         return worked
+
+    def _tell_standing(self, idle: float) -> bool:
+        """Tell that the guest does nothing while messages wait for it, if that has lasted. Returns whether it was told.
+
+        It may sleep in between, so that nothing else follows; an idle limit replaces it.
+        """
+        if not self.network.waiting or idle <= self._host.settings.bounds.standing_after:
+            return False
+        doors = ", ".join(self._doors.names)
+        problem = f"it parked, and takes none of the messages that wait: {doors} did not let it go on for {idle:.0f} s"
+        self._stream.tell(EventKind.PLUGIN_ERROR, f"plugin {self._host.name!r}: {problem}")
+        return True
 
     # The event loop
 
@@ -160,4 +176,5 @@ class GuestStream:
         if not self.ending.cancelled():
             self.ending.exception()  # whoever wanted to know has looked
         if self.live.guest.lingering:
-            self._stream.tell(EventKind.LINGERING, "a guest sleeps and cannot be stopped; it lives on until it wakes")
+            lingers = "a guest cannot be stopped (asleep, or being compiled); it lives on until it wakes"
+            self._stream.tell(EventKind.LINGERING, lingers)

@@ -16,9 +16,11 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import attrs
 import msgspec
 
+from adapters.allowance import Allowance
+from adapters.closing import was_closed
+from adapters.companion.rewriting import Ceilings, can_be_called
 from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
 from adapters.fields import as_text, completed, misspelt
 from adapters.live_guest import GuestHooks, LiveGuest
@@ -29,7 +31,7 @@ from adapters.plugin_info import PluginInfo
 from adapters.publisher import CLOSING
 from adapters.questions import ask_for_metadata
 from adapters.rate_limits import Declaration, Limiter
-from adapters.runtime.border import Border, Handler, KernelLimits
+from adapters.runtime.border import Border, Handler
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError
 from adapters.runtime.guest import Guest
 from adapters.runtime.hostcalls import Publication, handlers_for, local_handlers, stubs
@@ -37,15 +39,12 @@ from adapters.runtime.replies import decode_object
 from adapters.secrets import Redactor
 from adapters.settings import AdapterSettings
 from adapters.voice import Voice
-from detectors.errors import CompatError, PluginError
-from detectors.module import FunctionType
+from detectors.errors import PluginError
 from detectors.report import ModuleReport
 
 __all__ = ["PluginHost"]
 
 _serial = itertools.count(1)  # guests of this process
-
-_LEAST_MORE = 2**20  # bytes
 
 Configure = Callable[[Guest], Awaitable[None]]
 
@@ -70,7 +69,7 @@ class PluginHost:
         self.redact = Redactor(settings.config)
         """Takes every value of the plugin's configuration out of a text."""
         self.logger = settings.logger or logging.getLogger(f"compat.plugin.{name}")
-        self.kernel_limits = KernelLimits(retained=settings.retained_memory, budget=settings.memory_budget)
+        self.allowance = Allowance(settings)
         """How much of its kernel memory a new guest is left."""
         self.config: Mapping[str, Any] = settings.config
         """What a guest is configured with: what the user gave, and the declared defaults once they are known."""
@@ -79,22 +78,12 @@ class PluginHost:
         self._configure = configure
         self._told_of_names = False
         self._info: asyncio.Task[PluginInfo] | None = None
+        self._closed = False
+        self._making: set[asyncio.Task[LiveGuest]] = set()
         self._shared: dict[str, LiveGuest] = {}
         self._shared_locks: defaultdict[str, asyncio.Lock] = defaultdict(
             asyncio.Lock
         )  # a slow start delays its own role
-
-    def keeps_more_after(self, error: CompatError) -> bool:
-        """Whether new guests are left more from now on, as this error shows that the last needed more.
-
-        A guest that comes back to its blocks later than most do is served by keeping them longer.
-        """
-        limits = self.kernel_limits
-        if not isinstance(error, GuestFaultError) or error.fault != "stale-block" or limits.retained >= limits.budget:
-            return False
-        more = max(limits.retained * 4, _LEAST_MORE)
-        self.kernel_limits = attrs.evolve(limits, retained=min(more, limits.budget))
-        return True
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; read once."""
@@ -103,9 +92,7 @@ class PluginHost:
         try:
             return await asyncio.shield(self._info)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._info.cancelled() and not (task is not None and task.cancelling()):
-                # It is the plugin that was closed: whoever asked was not cancelled.
+            if was_closed(self._info):
                 raise GuestStoppedError(self.name, "plugin_info") from None
             raise
 
@@ -118,11 +105,14 @@ class PluginHost:
         return merge_info(self.name, answers, self.report)
 
     def _guest_without_network(self, called: Callable[[str], object] = lambda _: None) -> Guest:
-        """A guest that is not configured and reaches nothing, and can say what it declares all the same."""
+        """A guest that is not configured and reaches nothing, and can say what it declares all the same.
+
+        Nor may it read the configuration: what it says is kept for everybody who opens the module.
+        """
         voice = self._voice()
         local = local_handlers(voice.record, self.settings.clock)
         names = {item.name for item in self.report.host_imports}
-        return self._guest(stubs(names.difference(local), called) | local, voice)
+        return self._guest(stubs(names.difference(local), called) | local, voice, {})
 
     def _voice(self, quiet: Callable[[], bool] = lambda: False) -> Voice:
         return Voice(self.logger, redact=self.redact, quiet=quiet)
@@ -186,7 +176,7 @@ class PluginHost:
             return refused
 
         handlers = handlers_for(network, publish, voice.record, hooks.lost, self.settings.clock)
-        guest = self._guest(handlers, voice, stopping, hooks.worn)
+        guest = self._guest(handlers, voice, self.config, stopping, hooks.worn)
         live = LiveGuest(guest, network, gateway)
         begun = time.monotonic()
         try:
@@ -207,6 +197,7 @@ class PluginHost:
         self,
         handlers: dict[str, Handler],
         voice: Voice,
+        config: Mapping[str, Any],
         stopping: threading.Event | None = None,
         on_worn: Callable[[], None] = lambda: None,
     ) -> Guest:
@@ -217,8 +208,8 @@ class PluginHost:
             handlers=handlers,
             stopping=stopping or threading.Event(),
             voice=voice,
-            config={name: as_text(value).encode() for name, value in self.config.items()},
-            limits=self.kernel_limits,
+            config={field: as_text(value).encode() for field, value in config.items()},
+            limits=self.allowance.limits,
             observer=self.settings.observer,
             on_worn=on_worn,
         )
@@ -226,6 +217,7 @@ class PluginHost:
             self._wasm,
             plugin=self.name,
             border=border,
+            ceilings=Ceilings(self.settings.bounds.guest_memory, self.settings.bounds.guest_table),
             initialise_timeout=self.settings.bounds.initialise_timeout,
             name=name,
             observer=self.settings.observer,
@@ -234,8 +226,8 @@ class PluginHost:
         )
 
     def exports(self) -> tuple[str, ...]:
-        """The names of the functions that the module exports."""
-        return tuple(item.name for item in self.report.exports if isinstance(item.type, FunctionType))
+        """The names of the functions that can be called, among those that the module exports."""
+        return tuple(item.name for item in self.report.exports if can_be_called(item.name, item.type))
 
     async def call(self, export: str, data: bytes, timeout: float) -> bytes:
         """Call an export on the control guest; see ``contract.StreamAdapter.call``."""
@@ -248,7 +240,11 @@ class PluginHost:
                 return await guest.call(export, data, timeout=timeout)
             finally:
                 await guest.aclose()
-        return await (await self.shared("control")).guest.call(export, data, timeout=timeout)
+        try:
+            return await (await self.shared("control")).guest.call(export, data, timeout=timeout)
+        except GuestFaultError as error:
+            self.allowance.grows_after(error)  # the next guest may serve what this one could not
+            raise
 
     async def _is_complete(self) -> bool:
         try:
@@ -258,15 +254,35 @@ class PluginHost:
         return True
 
     async def shared(self, role: str) -> LiveGuest:
-        """The guest that everyone who names the same role shares; a new one if the last was discarded."""
+        """The guest that everyone who names the same role shares; a new one if the last was discarded.
+
+        Raises:
+            GuestStoppedError: The plugin was closed meanwhile.
+
+        And what ``make_guest`` raises.
+        """
         async with self._shared_locks[role]:
             live = self._shared.get(role)
             if live is None or not live.guest.usable:
                 if live is not None:
                     del self._shared[role]
                     await live.aclose()
-                live = self._shared[role] = await self.make_guest(GuestHooks())
+                live = self._shared[role] = await self._make_shared(role)
             return live
+
+    async def _make_shared(self, role: str) -> LiveGuest:
+        if self._closed:
+            raise GuestStoppedError(self.name, "initialisation")
+        making = asyncio.create_task(self.make_guest(GuestHooks()), name=f"start of guest {role} of {self.name}")
+        self._making.add(making)
+        try:
+            return await making
+        except asyncio.CancelledError:
+            if was_closed(making):
+                raise GuestStoppedError(self.name, "initialisation") from None
+            raise
+        finally:
+            self._making.discard(making)
 
     async def configure(self, guest: Guest, export: str, config: Mapping[str, Any]) -> None:
         """Give a guest its configuration through an export; for the adapters.
@@ -288,18 +304,21 @@ class PluginHost:
             raise PluginCallError(self.name, export, 0, self.redact(str(answer.get("error") or "")))
 
     async def aclose(self, farewell: str | None = None) -> None:
-        """Stop the shared guests.
+        """Stop the shared guests, those that are being made as well.
 
         Args:
             farewell: An export to call first on each of them, if the module has it.
         """
-        if self._info is not None:
-            self._info.cancel()
-            await asyncio.wait([self._info])
+        self._closed = True
+        unfinished: list[asyncio.Task[Any]] = [*self._making, *([self._info] if self._info is not None else [])]
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
         await asyncio.gather(*(self._part(role, farewell) for role in tuple(self._shared_locks)))
 
     async def _part(self, role: str, farewell: str | None) -> None:
-        async with self._shared_locks[role]:  # it may be starting
+        async with self._shared_locks[role]:  # its last guest may be closing
             live = self._shared.pop(role, None)
             if live is not None:
                 await self._take_leave(live, farewell)

@@ -98,9 +98,13 @@ class LegacyDriver:
                     raise end.error from None
                 return
             except (PluginError, NetworkError) as error:
-                if not self._recovery.tolerates(error, connected=self._connected_once):
+                if self._host.allowance.grows_after(error):
+                    wait = 0.0
+                    self._stream.tell(EventKind.MEMORY, self._host.allowance.told(error))
+                elif not self._recovery.tolerates(error, connected=self._connected_once):
                     raise
-                wait = self._recovery.after(error, stood=self._stood())
+                else:
+                    wait = self._recovery.after(error, stood=self._stood())
                 self._tell_broken(error, wait)
             finally:
                 await self._disconnect()

@@ -18,6 +18,8 @@ async def ask_for_metadata(
 ) -> Answers:
     """Call every export that tells metadata. What goes wrong is in the answers.
 
+    A module that cannot be initialised is one problem, and no further export is asked.
+
     Args:
         report: What the detector says of the module.
         make_guest: Makes a guest whose host functions are stubs; they tell what it is given the name of each call.
@@ -39,10 +41,12 @@ async def ask_for_metadata(
             try:
                 said[export] = decode(await guest.call(export, b"", timeout=timeout))
             except (CompatError, ValueError) as error:
-                problems.append(f"{export}: {error}")
+                problems.append(f"{export}: {error}" if guest.initialised else str(error))
             if calls:
                 called[export] = tuple(dict.fromkeys(calls))
                 calls.clear()
+            if not guest.initialised:
+                break
     finally:
         if guest is not None:
             await guest.aclose()

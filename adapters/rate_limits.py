@@ -23,6 +23,7 @@ import msgspec
 
 from adapters.buckets import Bucket, TokenBuckets, WaitTooLongError
 from adapters.errors import RateLimitError
+from adapters.voice import printable
 from detectors.wording import listed, shown
 
 __all__ = ["EXPORT", "Declaration", "Limiter", "RateLimit", "read_rate_limits"]
@@ -160,7 +161,7 @@ class Limiter:
         if not self._told:
             self._told = True
             for problem in declared.told:
-                self._logger.warning("%s", problem)
+                self._logger.warning("%s", printable(problem))
         needs = self._needs(declared, command)
         if not needs:
             return

@@ -1,4 +1,4 @@
-"""The latest few of what was found out, by what it was found out about: modules by their digests, buckets, replies."""
+"""A small cache: the values that were asked for most recently, by key."""
 
 from __future__ import annotations
 

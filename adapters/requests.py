@@ -262,7 +262,7 @@ class Requests:
         seconds = lifetime(answer.keep_for)
         if seconds is None and not self._told_of_lifetime:
             self._told_of_lifetime = True
-            said = self._host.redact(shown(repr(answer.keep_for)))
+            said = shown(self._host.redact(repr(answer.keep_for)))
             self._host.logger.warning(
                 "%s: cacheForSeconds of %s is no number of seconds and is ignored: %s",
                 way.export,

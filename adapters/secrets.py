@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -12,6 +13,8 @@ import msgspec
 
 __all__ = ["Redactor"]
 
+_PEM_BEGIN = "-----BEGIN "
+_PEM_BORDER = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")  # no secret: it says only what follows
 _SHORTEST = 4  # characters; shorter values would make nonsense of every text
 
 
@@ -20,12 +23,13 @@ class Redactor:
 
     Args:
         config: Texts and numbers in it, however deep, are taken for secrets, also where they are written in one line,
-            in Python, as JSON or in a URL; names are not.
+            in Python, as JSON or in a URL; names are not. So is each line of a text of several, a key in PEM for
+            example, except lines that say nothing: less than 4 characters, one character repeated, PEM's borders.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        texts = {form for text in _leaves(config) if len(text) >= _SHORTEST for form in _forms(text) if form}
-        self._secrets = sorted(texts, key=len, reverse=True)
+        texts = {form for text in _leaves(config) if len(text.strip()) >= _SHORTEST for form in _forms(text)}
+        self._secrets = sorted((text for text in texts if len(text) >= _SHORTEST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """``text`` without any of them."""
@@ -35,14 +39,27 @@ class Redactor:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """How a text is written as it stands, in one line, in Python, in JSON and in URLs."""
+    """How a text is written as it stands, in one line, in Python, in JSON and in URLs; and so each line of several."""
     yield text
+    yield text.strip()
     yield " ".join(text.split())
     yield repr(text)[1:-1]
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield quote(text, safe="")
     yield quote_plus(text)
+    lines = _lines(text)
+    if len(lines) > 1:  # what is told line by line shows one of them at a time
+        for line in lines:
+            if len(line) >= _SHORTEST and len(set(line)) > 1 and not _PEM_BORDER.fullmatch(line):
+                yield from _forms(line)
+
+
+def _lines(text: str) -> list[str]:
+    r"""The lines of a text. In PEM, ``\n`` in two characters ends a line, too, as in variables of the environment."""
+    if _PEM_BEGIN in text:
+        text = text.replace("\\r", "").replace("\\n", "\n")
+    return [line.strip() for line in text.splitlines()]
 
 
 def _leaves(value: object) -> Iterator[str]:

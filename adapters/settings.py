@@ -86,7 +86,8 @@ class AdapterSettings:
             for many a market is quiet by nature. Time in which the consumer is slow does not count.
         guests: How many guests the streams of one legacy plugin share, at the most. One that traps or hangs takes the
             streams with it that are pinned to it.
-        memory_budget: Bytes that a guest's blocks of Extism's memory may take. One that holds more at once fails.
+        memory_budget: Bytes that a guest's blocks of Extism's memory may take, 64 MiB in one block at most. Beyond it
+            those that were used longest ago go; the use of one that has gone ends the guest's call.
         retained_memory: Bytes of such blocks that are kept after they have crossed the border, the latest of them, for
             the guest to come back to. The use of one that is gone ends the guest's call; what it held is kept longer
             from then on.

@@ -21,6 +21,7 @@ from adapters.errors import StreamUsageError
 from adapters.events import EventLog
 from adapters.mailbox import Mailbox
 from adapters.rate import Rate
+from adapters.voice import printable
 
 __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
 
@@ -256,7 +257,7 @@ class AdapterStream:
             self._counts[kind] += 1
         level = logging.DEBUG if kind is EventKind.STATE and state is not StreamState.FAILED else logging.INFO
         text = message if message == state else f"{state or kind}: {message}"
-        self._logger.log(level, "stream %s, item %d: %s", self._key, event.sequence, text)
+        self._logger.log(level, "stream %s, item %d: %s", self._key, event.sequence, printable(text))
         self._call_on_loop(self._events.record, event)
 
     def _call_on_loop(self, work: Callable[..., None], *args: object) -> None:

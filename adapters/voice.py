@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-__all__ = ["LONGEST_LINE", "Speech", "Voice"]
+from adapters.panics import begins_panic
+
+__all__ = ["LONGEST_LINE", "Speech", "Voice", "printable"]
 
 LONGEST_LINE = 8 * 1024  # characters that are told of it; of a stream, the bytes
 _LAST_WORDS = 4 * 1024  # characters of standard error that are kept
@@ -76,6 +78,7 @@ class Voice:
         self._cut: set[int] = set()  # the levels on which the rest of a line is dropped
         self._stderr: collections.deque[str] = collections.deque()
         self._stderr_length = 0
+        self._panic = ""  # the line that began the latest one
 
     @property
     def level(self) -> int:
@@ -104,6 +107,12 @@ class Voice:
             self._remember(line)
             self._line(logging.WARNING, line)
 
+    def forget_words(self) -> None:
+        """Forget the last words, as a call begins: those of an earlier one say nothing about it."""
+        self._stderr.clear()
+        self._stderr_length = 0
+        self._panic = ""
+
     def end_of_call(self) -> None:
         """Tell what is not ended by a line's end."""
         for level, rest in self._unfinished.items():
@@ -122,12 +131,17 @@ class Voice:
             self._suppressed = 0
 
     def last_words(self) -> str:
-        """The end of what it has written to standard error since this was asked last, without secrets."""
+        """The end of what it has written to standard error in this call, without secrets; asked again, it is empty.
+
+        At most 4 KiB. Where a panic's first line would be cut off, it comes first.
+        """
         unfinished = self._unfinished.get(logging.WARNING, b"").decode(errors="replace")
         said = self._redact("\n".join([*self._stderr, unfinished]).strip())
-        self._stderr.clear()
-        self._stderr_length = 0
-        return printable(said[-_LAST_WORDS:])
+        words, panic = said[-_LAST_WORDS:], self._redact(self._panic).strip()[: _LAST_WORDS // 4]
+        if panic not in words:
+            words = f"{panic}\n...\n{said[-_LAST_WORDS + len(panic) + 5 :]}"
+        self.forget_words()
+        return printable(words)
 
     def _lines(self, level: int, data: bytes) -> Iterator[str]:
         """Yield the lines of a stream that have ended, and the beginning of one that is far too long to wait for."""
@@ -143,12 +157,21 @@ class Voice:
             self._unfinished[level] = rest
             return
         self._cut.add(level)
-        # Where a secret stands across the cut, the two differ from its beginning on.
-        texts = [self._redact(rest[:end].decode(errors="replace")) for end in (LONGEST_LINE, 2 * LONGEST_LINE)]
-        yield _common_beginning(*texts) + _CUT
+        yield self._beginning(rest, LONGEST_LINE, 2 * LONGEST_LINE)
+
+    def _beginning(self, line: str | bytes, end: int, further: int) -> str:
+        """A line cut at an end, without secrets.
+
+        Where one stands across the cut, what is read up to there and further differs from its beginning on.
+        """
+        pieces = (line[:end], line[:further])
+        texts = [piece if isinstance(piece, str) else piece.decode(errors="replace") for piece in pieces]
+        return _common_beginning(*map(self._redact, texts)) + _CUT
 
     def _remember(self, line: str) -> None:
         """Keep a line among the last words. Whole ones only: of half a secret nobody could tell that it is one."""
+        if begins_panic(line):
+            self._panic = line
         self._stderr.append(line)
         self._stderr_length += len(line)
         while self._stderr_length - len(self._stderr[0]) > _LAST_WORDS:

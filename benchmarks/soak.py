@@ -31,7 +31,6 @@ from compat.demo.audit import Audit, number_of
 KEY = "ohlcv:simex:BTC-USDT?timeframe=1m"
 KINDS = ("legacy", "generic")
 IDLE_LIMIT = 4.0  # seconds
-BUDGET = 4 * 2**20  # bytes of kernel memory, so that guests take over from each other now and then
 SETTLING = 30.0  # seconds: what is still growing then is growing
 RECOVERY = 12.0  # seconds, six times the longest wait before an attempt
 GROWTH = 1.25  # of memory, that is no leak yet: buffers fill in floods
@@ -148,7 +147,7 @@ async def soak(seconds: float, streams: int, seed: int, every: float) -> int:
     begun = time.monotonic()
     settled: Holdings | None = None
     backoff = compat.Backoff(first=0.1, highest=2.0, healthy_after=5.0)
-    settings = compat.AdapterSettings(backoff=backoff, idle_limit=IDLE_LIMIT, memory_budget=BUDGET)
+    settings = compat.AdapterSettings(backoff=backoff, idle_limit=IDLE_LIMIT)
     async with Exchange(seed=seed, rate=20) as exchange, contextlib.AsyncExitStack() as stack:
         plugins = [
             await stack.enter_async_context(

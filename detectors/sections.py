@@ -47,11 +47,15 @@ class Limits:
         minimum: What there is from the beginning.
         shared: Whether threads may share it.
         wide: Whether its indices have 64 bits.
+        maximum: What there may be at the end; None if the module does not say.
+        span: Where this is written, from the beginning of its section's contents.
     """
 
     minimum: int
     shared: bool = False
     wide: bool = False
+    maximum: int | None = attrs.field(default=None, eq=False)
+    span: Span = attrs.field(default=(0, 0), eq=False, repr=False)
 
 
 @attrs.frozen
@@ -246,10 +250,10 @@ def _limits(reader: Reader) -> Limits:
     flags = reader.byte()
     if flags > 7:
         raise ValueError(f"the unknown limits 0x{flags:02x}")
+    start = reader.at - 1
     minimum = reader.number()
-    if flags & 1:
-        reader.number()
-    return Limits(minimum, shared=bool(flags & 2), wide=bool(flags & 4))
+    maximum = reader.number() if flags & 1 else None
+    return Limits(minimum, bool(flags & 2), bool(flags & 4), maximum, (start, reader.at))
 
 
 def _table_type(reader: Reader) -> None:

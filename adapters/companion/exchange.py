@@ -2,7 +2,7 @@
 
 A crossing carries records, which want no answer, and one request; its answer carries answers. Both stand in a block of
 Extism's memory. The companion writes what a guest wants, never what a guest says of itself, and still nothing here is
-taken on trust: whatever does not fit is an ``BorderError``.
+taken on trust: whatever does not fit is a ``BorderError``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from detectors.rules import HOST_FUNCTIONS
 __all__ = [
     "HEAD",
     "HOST_OPERATIONS",
+    "LONGEST_RECORD",
     "STOP",
     "VERSION",
     "BorderError",
@@ -32,11 +33,12 @@ __all__ = [
 
 VERSION = 1
 HEAD = 48  # bytes before the records
+LONGEST_RECORD = 2**15  # bytes; what is longer has been cut there, or comes as several
 
 _CROSSING = struct.Struct("<HHIIIIIqqQ")
 _ANSWER = struct.Struct("<IIQ")
 _LENGTHS = struct.Struct("<II")
-_SETTINGS = struct.Struct("<QQQQ")
+_SETTINGS = struct.Struct("<QQQQQQ")
 
 _ENDS_HERE, _OWN_BLOCK = 1, 2  # an answer's flags
 
@@ -56,6 +58,7 @@ class Operation(enum.IntEnum):
     VAR_REMOVE = 7  # likewise, without a value
     EXIT = 8  # the guest ends itself; (exit code), and the call ends
     SLEEP = 9  # (nanoseconds)
+    COLLECT = 10  # a call did not come to its end; (pages of memory that the guest has, -1 if nobody can tell)
 
 
 _FIRST_HOST_OPERATION = 32
@@ -140,19 +143,29 @@ def read_records(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length + (-length & 7)
 
 
-def encode_answer(answer: bytes, *, own_block: bool = False) -> bytes:
+def encode_answer(answer: bytes, *, log_level: int | None = None, own_block: bool = False) -> bytes:
     """The answer to a request, as it is written into a block.
 
     Args:
         answer: Its bytes.
+        log_level: The lowest level that is logged from now on, as in ``greeting``; ``None`` leaves it as it is.
         own_block: Whether it stands in a block of its own, which the companion gives back, and not in the window.
     """
     length = len(answer)
-    head = _ANSWER.pack(1, _OWN_BLOCK if own_block else 0, 0) + _LENGTHS.pack(length, 0)
+    level = 0 if log_level is None else log_level + 1
+    head = _ANSWER.pack(1, _OWN_BLOCK if own_block else 0, level) + _LENGTHS.pack(length, 0)
     return head + answer + bytes(-length & 7)
 
 
-def greeting(*, retained: int, budget: int, generations: int, log_level: int) -> bytes:
+def greeting(
+    *,
+    retained: int,
+    budget: int,
+    generations: int,
+    log_level: int,
+    max_request: int = 16 * 2**20,
+    max_output: int = 16 * 2**20,
+) -> bytes:
     """The answer to ``Operation.GREET``.
 
     Args:
@@ -160,5 +173,7 @@ def greeting(*, retained: int, budget: int, generations: int, log_level: int) ->
         budget: Bytes that the guest's blocks may take.
         generations: How often a handle's slot is used before the guest counts as worn.
         log_level: The lowest level that is logged: 0 trace, 1 debug, 2 info, 3 warning, 4 error.
+        max_request: Bytes of a request to a host function.
+        max_output: Bytes of an output.
     """
-    return _SETTINGS.pack(retained, budget, generations, log_level)
+    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output)

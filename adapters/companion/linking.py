@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from adapters.companion.modules import companion, shim
-from adapters.companion.rewriting import rewrite
+from adapters.companion.rewriting import Ceilings, rewrite
 from adapters.recent import Recent
 
 __all__ = ["Linked", "link"]
@@ -23,37 +23,36 @@ class Linked:
 
     Attributes:
         manifest: JSON.
-        exports: What can be called.
         initialisers: What has to be called before anything else, in order.
     """
 
     manifest: bytes = attrs.field(repr=False)
-    exports: frozenset[str]
     initialisers: tuple[str, ...]
 
 
 _linked: Recent[Linked] = Recent(_KEPT)
 
 
-def link(wasm: bytes) -> Linked:
+def link(wasm: bytes, ceilings: Ceilings | None = None) -> Linked:
     """Link a plugin's module with the companion.
 
     Args:
         wasm: The module; it has to be valid.
+        ceilings: How large its memories and tables may become; ``None``: as it says itself.
 
     Raises:
-        UnsupportedModuleError: It is of a form that cannot have a companion.
+        CompanionError: It is of a form that cannot have a companion.
     """
-    digest = hashlib.sha256(wasm).digest()
-    found = _linked.get(digest)
+    key = hashlib.sha256(wasm).digest(), ceilings
+    found = _linked.get(key)
     if found is None:
-        found = _link(wasm)
-        _linked.put(digest, found)
+        found = _link(wasm, ceilings)
+        _linked.put(key, found)
     return found
 
 
-def _link(wasm: bytes) -> Linked:
-    guest = rewrite(wasm)
+def _link(wasm: bytes, ceilings: Ceilings | None) -> Linked:
+    guest = rewrite(wasm, ceilings)
     modules = [("compat", companion()), ("compat:guest", guest.wasm)]
     if guest.shim:
         modules.append(("compat:shim", shim()))
@@ -63,6 +62,5 @@ def _link(wasm: bytes) -> Linked:
     listed = [{"name": name, "data": base64.b64encode(data).decode()} for name, data in modules]
     return Linked(
         msgspec.json.encode({"wasm": listed, "allowed_hosts": []}),
-        guest.exports,
         guest.initialisers,
     )

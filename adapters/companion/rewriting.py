@@ -9,12 +9,12 @@ The bytes are those that the detector has validated. Others are rewritten to som
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
 from adapters.companion.trampoline import CALLABLE, Types, Wrapped, trampoline
-from adapters.companion.writing import export, name, section
+from adapters.companion.writing import contents, export, limits, name, section
 from adapters.runtime.errors import CompanionError
 from detectors.binary import Reader
 from detectors.companion import COMPAT, RESERVED_EXPORT, SHIM_FUNCTIONS, Shape, refused, shape_of_sections, without_shim
@@ -22,10 +22,10 @@ from detectors.formats import ModuleError, check_format
 from detectors.framing import SectionId
 from detectors.module import FunctionType
 from detectors.rules import KERNEL_NAMESPACE, NAMESPACES, WASI_NAMESPACE, host_function
-from detectors.sections import Sections, read_sections
-from detectors.wording import shown
+from detectors.sections import Limits, Sections, read_sections
+from detectors.wording import amount, shown
 
-__all__ = ["INITIALISER_NAMES", "RewrittenGuest", "rewrite"]
+__all__ = ["INITIALISER_NAMES", "Ceilings", "RewrittenGuest", "can_be_called", "rewrite"]
 
 #: What the function of a start section is exported as.
 START = f"{RESERVED_EXPORT}start"
@@ -55,6 +55,7 @@ _INITIALISERS = (
     (HASKELL, "hs_init", (_HS_INIT,)),
 )
 _NEVER_WRAPPED = {*_RENAMED_EXPORTS, *(inner for _, inner, _ in _INITIALISERS)}
+_PAGE = 65_536  # bytes
 #: The sections before which the export section has to stand.
 _BEHIND_EXPORTS = {
     SectionId.START,
@@ -63,6 +64,19 @@ _BEHIND_EXPORTS = {
     SectionId.CODE,
     SectionId.DATA,
 }
+
+
+@attrs.frozen
+class Ceilings:
+    """How large a guest may become.
+
+    Attributes:
+        memory: Bytes of each of its memories.
+        table: Entries of each of its tables.
+    """
+
+    memory: int = 256 * 2**20
+    table: int = 1_000_000
 
 
 @attrs.frozen
@@ -85,19 +99,34 @@ class RewrittenGuest:
     shim: bool
 
 
-def rewrite(wasm: bytes) -> RewrittenGuest:
+def can_be_called(name: str, type_: object) -> bool:
+    """Whether `main` exports a function of the guest's, so that it can be called by its name.
+
+    Initialisation cannot, and no name with a zero byte: in C it would end there, and another function be called.
+    """
+    return type_ in CALLABLE and name not in _NEVER_WRAPPED and "\0" not in name
+
+
+def rewrite(wasm: bytes, ceilings: Ceilings | None = None) -> RewrittenGuest:
     """Rewrite a guest, and generate what calls it.
 
+    Args:
+        wasm: The module.
+        ceilings: How large its memories and tables may become; ``None``: as it says itself.
+
     Raises:
-        CompanionError: The module is of a form that cannot be linked beside the companion, or cannot be read.
+        CompanionError: The module is of a form that cannot be linked beside the companion, begins with more than it may
+            have, or cannot be read.
     """
     try:
         check_format(wasm)
         sections = read_sections(wasm)
         shape = shape_of_sections(sections)
         _check(shape)
+        if ceilings is not None:
+            _check_sizes(sections, ceilings)
         shim = without_shim(shape) is None
-        return _rewritten(wasm, sections, shim=shim)
+        return _rewritten(wasm, sections, ceilings, shim=shim)
     except ModuleError as error:
         raise CompanionError("unreadable", error.message, error.remedy) from error
     except (ValueError, LookupError) as error:
@@ -111,16 +140,27 @@ def _check(shape: Shape) -> None:
         raise CompanionError(form.name, msg, form.remedy)
 
 
-def _rewritten(wasm: bytes, sections: Sections, *, shim: bool) -> RewrittenGuest:
+def _check_sizes(sections: Sections, ceilings: Ceilings) -> None:
+    memory = max((memory.minimum * _PAGE for memory in sections.memories), default=0)
+    if memory > ceilings.memory:
+        msg = f"The module begins with {amount(memory)} of memory, where a guest may have {amount(ceilings.memory)}"
+        raise CompanionError("too-much-memory", msg, "Allow more: AdapterSettings(bounds=Bounds(guest_memory=...))")
+    table = max((table.minimum for table in sections.tables), default=0)
+    if table > ceilings.table:
+        msg = f"The module begins with a table of {table:,} entries, where a guest's may have {ceilings.table:,}"
+        raise CompanionError("too-large-table", msg, "Allow more: AdapterSettings(bounds=Bounds(guest_table=...))")
+
+
+def _rewritten(wasm: bytes, sections: Sections, ceilings: Ceilings | None, *, shim: bool) -> RewrittenGuest:
     functions = dict(_functions(sections))
     initialisers = tuple(_initialisers(functions))
     wrapped = [
         Wrapped(text, text, type_, index)
         for text, (type_, index) in functions.items()
-        if type_ in CALLABLE and text not in _NEVER_WRAPPED
+        if type_ is not None and can_be_called(text, type_)
     ]
     return RewrittenGuest(
-        wasm=b"".join(_spliced(wasm, sections, shim=shim)),
+        wasm=b"".join(_spliced(wasm, sections, ceilings, shim=shim)),
         main=trampoline([*initialisers, *wrapped], _types(wasm, sections), shim=shim),
         exports=frozenset(function.name for function in wrapped),
         initialisers=tuple(function.name for function in initialisers),
@@ -166,19 +206,24 @@ def _initialisers(functions: dict[str, tuple[FunctionType | None, int]]) -> Iter
             yield Wrapped(text, _RENAMED_EXPORTS.get(inner, inner), type_, index)
 
 
-def _spliced(wasm: bytes, sections: Sections, *, shim: bool) -> Iterator[bytes | memoryview]:
+def _spliced(wasm: bytes, sections: Sections, ceilings: Ceilings | None, *, shim: bool) -> Iterator[bytes | memoryview]:
     """Yield the module in pieces: what stays, and between them what is written anew."""
     view = memoryview(wasm)
     at = 0
-    for start, end, written in sorted(_changes(wasm, sections, shim=shim)):
+    for start, end, written in sorted(_changes(wasm, sections, ceilings, shim=shim)):
         yield view[at:start]
         yield written
         at = end
     yield view[at:]
 
 
-def _changes(wasm: bytes, sections: Sections, *, shim: bool) -> Iterator[tuple[int, int, bytes]]:
+def _changes(
+    wasm: bytes, sections: Sections, ceilings: Ceilings | None, *, shim: bool
+) -> Iterator[tuple[int, int, bytes]]:
     """Yield what stands in the module anew, each with the span that it takes the place of."""
+    if ceilings is not None:
+        yield from _lowered(wasm, sections, SectionId.TABLE, sections.tables, ceilings.table)
+        yield from _lowered(wasm, sections, SectionId.MEMORY, sections.memories, ceilings.memory // _PAGE)
     imports = list(_imports(sections, shim=shim))
     place = sections.place(SectionId.IMPORT)
     if place is not None and imports != [item[:2] for item in sections.imports]:
@@ -197,6 +242,22 @@ def _changes(wasm: bytes, sections: Sections, *, shim: bool) -> Iterator[tuple[i
     place = sections.place(SectionId.START)
     if place is not None:
         yield place.start, place.end, b""
+
+
+def _lowered(
+    wasm: bytes, sections: Sections, identity: SectionId, rows: Sequence[Limits], most: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the section of memories or tables with lower maxima, where one of them is above what may be."""
+    place = sections.place(identity)
+    if place is None or all(row.maximum is not None and row.maximum <= most for row in rows):
+        return
+    at, body = place.body, b""
+    for row in rows:
+        start, end = row.span
+        maximum = most if row.maximum is None else min(row.maximum, most)
+        body += wasm[at : place.body + start] + limits(attrs.evolve(row, maximum=maximum))
+        at = place.body + end
+    yield place.start, place.end, contents(identity, body + wasm[at : place.end])
 
 
 def _exports(sections: Sections, *, shim: bool) -> Iterable[tuple[str, str, int]]:

@@ -20,13 +20,13 @@ from detectors.formats import HEADER
 from detectors.framing import SectionId
 from detectors.module import FunctionType
 
-__all__ = ["CALLABLE", "END", "STATS", "Wrapped", "trampoline"]
+__all__ = ["CALLABLE", "COLLECT", "STATS", "Types", "Wrapped", "trampoline"]
 
 #: The signatures under which Extism can call an export.
 CALLABLE = (FunctionType((), ()), FunctionType((), ("i32",)))
 #: An export ``() -> i32`` of every `main` that calls nothing of the guest's: what a call that trapped has left in the
 #: companion crosses.
-END = "compat_end"
+COLLECT = "compat_collect"
 #: An export ``() -> i32`` of every `main`: the companion outputs its figures.
 STATS = "compat_stats"
 
@@ -77,8 +77,8 @@ def trampoline(functions: Sequence[Wrapped], types: Types, *, shim: bool) -> byt
         shim: Whether the shim is linked: a module that nobody imports anything from is not.
     """
     nothing, code = types.count + _NO_RESULT, types.count + _CODE
-    imports = [(COMPAT, "begin", nothing), (COMPAT, "end", nothing), (COMPAT, "stats", nothing)]
-    begin, end, stats = map(_call, range(3))
+    imports = [(COMPAT, function, nothing) for function in ("begin", "end", "collect", "stats")]
+    begin, end, collect, stats = map(_call, range(4))
     if shim:
         imports.append((SHIM, "ready", nothing))
     first = len(imports)
@@ -91,7 +91,7 @@ def trampoline(functions: Sequence[Wrapped], types: Types, *, shim: bool) -> byt
         )
         for index, function in enumerate(functions)
     ]
-    bodies += [(END, code, begin + end + _ZERO), (STATS, code, begin + stats + _ZERO)]
+    bodies += [(COLLECT, code, begin + collect + _ZERO), (STATS, code, begin + stats + _ZERO)]
     return b"".join(
         (
             HEADER,
@@ -105,11 +105,6 @@ def trampoline(functions: Sequence[Wrapped], types: Types, *, shim: bool) -> byt
             section(SectionId.CODE, list(_sized(code for _, _, code in bodies))),
         )
     )
-
-
-def _own(types: Types, function: Wrapped) -> int:
-    """The type of what `main` exports for a function."""
-    return types.count + len(function.type.results)
 
 
 def _arguments(function: Wrapped) -> bytes:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from detectors.framing import SectionId
+from detectors.sections import Limits
 
-__all__ = ["KINDS", "export", "name", "number", "section", "section_of"]
+__all__ = ["KINDS", "contents", "export", "limits", "name", "number", "section", "section_of"]
 
 #: How the kind of an import or export is written, by its name in the text format.
 KINDS = {"function": b"\x00", "table": b"\x01", "memory": b"\x02", "global": b"\x03", "tag": b"\x04"}
@@ -45,5 +46,16 @@ def section(identity: SectionId, items: Sequence[bytes]) -> bytes:
 
 def section_of(identity: SectionId, count: int, entries: bytes) -> bytes:
     """Return such a section of so many entries, one written behind the other."""
-    body = number(count) + entries
+    return contents(identity, number(count) + entries)
+
+
+def contents(identity: SectionId, body: bytes) -> bytes:
+    """Return a section, whatever it holds."""
     return bytes([identity]) + number(len(body)) + body
+
+
+def limits(size: Limits) -> bytes:
+    """Return the size of a memory or a table."""
+    bounded = size.maximum is not None
+    flags = bounded | size.shared << 1 | size.wide << 2
+    return bytes([flags]) + number(size.minimum) + (number(size.maximum) if size.maximum is not None else b"")

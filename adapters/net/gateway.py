@@ -34,6 +34,7 @@ _LEFT_TO_PROXY = (
     "Where names can be resolved only by the proxy in the environment, leave it to that: --trust-proxy, or "
     "NetworkPolicy(trust_proxy=True)"
 )
+_LONGEST_CLOSE = 3.0  # seconds that a connector's socket may take, of which a second is promised
 _FRAMING = frozenset({"content-length", "transfer-encoding", "host"})  # headers that follow from the request itself
 
 
@@ -250,11 +251,14 @@ class GuardedSocket:
     async def receive(self) -> str | bytes:
         """See ``Socket``."""
         try:
-            return await self._socket.receive()
+            message: object = await self._socket.receive()
         except CompatError as error:
             raise self._redacted(error) from None
         except Exception as error:
             raise self._lost(error) from error
+        if not isinstance(message, str | bytes):
+            raise ConnectionLostError(self.url, f"its socket returned {type(message).__name__}")
+        return message
 
     async def send(self, message: str) -> None:
         """See ``Socket``."""
@@ -284,8 +288,9 @@ class GuardedSocket:
         """See ``Socket``."""
         tell_closed, self._tell_closed = self._tell_closed, None
         try:
-            with contextlib.suppress(Exception):  # it is given up in any case
-                await self._socket.close()
+            with contextlib.suppress(Exception):  # it is given up in any case, also where it takes too long
+                async with asyncio.timeout(_LONGEST_CLOSE):
+                    await self._socket.close()
         finally:
             if tell_closed is not None:
                 tell_closed()

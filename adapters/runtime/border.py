@@ -17,6 +17,7 @@ import attrs
 from adapters.companion.exchange import (
     HEAD,
     HOST_OPERATIONS,
+    LONGEST_RECORD,
     BorderError,
     Crossed,
     Operation,
@@ -39,7 +40,8 @@ __all__ = ["Border", "Fault", "Handler", "KernelLimits"]
 Handler = Callable[[bytes], bytes]
 
 _MAX_VARIABLES = 2**20  # bytes of names and values together, as in Extism
-_LONGEST_SLEEP = 10**7  # seconds; longer ones are slept in pieces by nobody
+_LONGEST_SECRET = 4 * 1024  # bytes of one line that are dropped before a cut
+_LONGEST_SLEEP = 10**7  # seconds; a longer sleep returns early
 _NAMES = {Operation.SLEEP: "a sleep"} | {number: name for name, number in HOST_OPERATIONS.items()}
 _LAST_WORDS = frozenset({Operation.FAULT, Operation.EXIT})  # after which a call ends anyway
 _LEVELS = {
@@ -59,11 +61,15 @@ class KernelLimits:
         retained: Bytes of used blocks that the guest may come back to.
         budget: Bytes that its blocks may take.
         generations: How often the slot of a handle is used before the guest counts as worn.
+        request: Bytes of a request to a host function, of what is published, for example.
+        output: Bytes of the output of a call.
     """
 
     retained: int = 4 * 2**20
     budget: int = 64 * 2**20
     generations: int = 31 * 2**16
+    request: int = 16 * 2**20
+    output: int = 16 * 2**20
 
 
 @attrs.frozen
@@ -114,6 +120,7 @@ class Border:
         self.bytes_used = 0
         self.fault: Fault | None = None
         self.exit_code: int | None = None
+        self.memory: int | None = None  # bytes of the guest's own, when a call has trapped, if that is known
         self.error: bytes | None = None  # what the guest has put into error memory in this call
         self._guest = guest
         self._plugin = plugin
@@ -124,6 +131,7 @@ class Border:
         self._worn = False
         self._collecting = False
         self._variables: dict[bytes, bytes] = {}
+        self._variable_bytes = 0
         self._name = b""
         own: dict[int, Callable[[Crossed, bytes], bytes | None]] = {
             Operation.GREET: self._greet,
@@ -135,21 +143,28 @@ class Border:
             Operation.VAR_REMOVE: self._remove_variable,
             Operation.EXIT: self._note_exit,
             Operation.SLEEP: self._sleep,
+            Operation.COLLECT: self._note_memory,
         }
         theirs = {HOST_OPERATIONS[name]: self._host_function(name, handler) for name, handler in handlers.items()}
         self._operations = own | theirs
 
     def begin(self) -> None:
         """A call is about to begin."""
-        self.error = self.fault = None
+        self.error = self.fault = self.memory = None
+        self.voice.forget_words()
 
     def collect(self, run: Callable[[], object]) -> None:
-        """Let what a call that trapped has left in the outbox cross, by a call of ``trampoline.END``."""
+        """Let what a call that trapped has left in the outbox cross, by a call of ``trampoline.COLLECT``."""
         self._collecting = True
         try:
             run()
         finally:
             self._collecting = False
+
+    def memory_near(self, limit: int) -> tuple[int, int] | None:
+        """How much memory the guest has, and may have, in bytes, if its last call may have failed for want of more."""
+        # Guests ask for more in large steps, and fail before they have all.
+        return (self.memory, limit) if self.memory is not None and self.memory >= limit * 3 // 4 else None
 
     def exchange(self, window: Window, at: int) -> int:
         """Take one crossing; see ``engine.Exchange``.
@@ -181,9 +196,10 @@ class Border:
         return self._write(window, at, room, answer)
 
     def _write(self, window: Window, at: int, room: int, answer: bytes) -> int:
-        data = encode_answer(answer)
+        log_level = self.voice.level  # the logger's may have been changed
+        data = encode_answer(answer, log_level=log_level)
         if len(data) > room:
-            data = encode_answer(answer, own_block=True)
+            data = encode_answer(answer, log_level=log_level, own_block=True)
             # Lengths repeat this way, so that blocks that were given back are used again.
             at = window.alloc(1 << (len(data) - 1).bit_length())
             if not at:
@@ -221,6 +237,8 @@ class Border:
             budget=self.limits.budget,
             generations=self.limits.generations,
             log_level=self.voice.level,
+            max_request=self.limits.request,
+            max_output=self.limits.output,
         )
 
     def _note_fault(self, crossed: Crossed, _: bytes) -> None:
@@ -229,22 +247,32 @@ class Border:
     def _note_exit(self, crossed: Crossed, _: bytes) -> None:
         self.exit_code = crossed.one
 
+    def _note_memory(self, crossed: Crossed, _: bytes) -> None:
+        self.memory = crossed.one * 65_536 if crossed.one >= 0 else None
+
     def _sleep(self, crossed: Crossed, _: bytes) -> None:
         nanoseconds = crossed.one & 0xFFFF_FFFF_FFFF_FFFF
         if self.stopping.wait(min(nanoseconds / 1e9, _LONGEST_SLEEP)):
             raise GuestStoppedError(self._plugin, _NAMES[Operation.SLEEP])
 
     def _set_variable(self, _: Crossed, value: bytes) -> None:
-        others = sum(len(name) + len(kept) for name, kept in self._variables.items() if name != self._name)
-        if others + len(self._name) + len(value) > _MAX_VARIABLES:
+        name = self._taken_name()
+        self._forget_variable(name)
+        if self._variable_bytes + len(name) + len(value) > _MAX_VARIABLES:
             raise BorderError(
                 f"plugin {self._plugin!r} keeps more than {amount(_MAX_VARIABLES)} in variables",
                 remedy="A defect of the plugin, which has to remove variables that it does not need: tell its author",
             )
-        self._variables[self._taken_name()] = value
+        self._variables[name] = value
+        self._variable_bytes += len(name) + len(value)
 
     def _remove_variable(self, _: Crossed, __: bytes) -> None:
-        self._variables.pop(self._taken_name(), None)
+        self._forget_variable(self._taken_name())
+
+    def _forget_variable(self, name: bytes) -> None:
+        before = self._variables.pop(name, None)
+        if before is not None:
+            self._variable_bytes -= len(name) + len(before)
 
     def _taken_name(self) -> bytes:
         name, self._name = self._name, b""  # a request whose name is no block comes without one
@@ -259,8 +287,16 @@ class Border:
             elif kind == Record.NAME:
                 self._name = body
             elif kind == Record.ERROR:
-                self.error = body or None
+                self.error = _whole(body) or None
             elif kind in _LEVELS:
-                self.voice.say(_LEVELS[Record(kind)], body.decode(errors="replace"))
+                self.voice.say(_LEVELS[Record(kind)], _whole(body).decode(errors="replace"))
             else:
                 raise BorderError(f"a record of the unknown kind {kind}")
+
+
+def _whole(body: bytes) -> bytes:
+    """A record without what the companion may have cut in two: half a secret could not be told as one."""
+    if len(body) < LONGEST_RECORD:
+        return body
+    lines, ended, _ = body.rpartition(b"\n")
+    return lines + b"\n[cut]" if ended else body[:-_LONGEST_SECRET] + b" [cut]"

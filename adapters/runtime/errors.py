@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 
+from adapters.panics import excerpt
 from detectors.errors import PluginError, UsageError
+from detectors.wording import amount
 
 __all__ = [
+    "TESTED_EXTISM",
     "CompanionError",
     "GuestFaultError",
     "GuestStoppedError",
@@ -19,28 +22,41 @@ __all__ = [
     "UnsupportedRuntimeError",
 ]
 
-_LAST_WORDS = 300  # characters of what a guest said that stand in an error's text
+#: The version of ``extism-sys`` that the suite passes on; ``constraints.txt`` pins the same.
+TESTED_EXTISM = "1.41.0"
+
+_MORE_MEMORY = "If that is right, allow more: AdapterSettings(bounds=Bounds(guest_memory=...)); else it is a defect"
+_NO_INSTANCE = "Run plugin-compat inspect on the module; if it finds nothing, check the machine (disk, memory)"
 _DEFECT = "A defect of the plugin: give its author the backtrace (--debug, or .trace of this error)"
 
 
 class PluginTrapError(PluginError):
-    """The guest trapped or exited; its instance has been discarded.
+    """The guest trapped or exited, and its instance has been discarded; or the module could not be instantiated.
 
     Attributes:
         plugin: The plugin's name.
-        export: The export that was running; empty while the module was instantiated.
+        export: The export that was running; empty if the module could not be instantiated.
         trace: What the runtime reported, several lines.
-        said: The end of what the guest has written to its standard error, in one line: a panic's text, for example.
+        said: The end of what the guest wrote to its standard error in the call that failed, at most 4 KiB, in one line:
+            a panic's text, for example. The error's text has an excerpt of it.
+        memory: The bytes of memory that it had, and that it might have had, where it may have failed for want of more.
     """
 
-    def __init__(self, plugin: str, export: str, trace: str, *, said: str = "") -> None:
-        where = export or "instantiation"
-        words = f"; it said: {said[:_LAST_WORDS]}" if said else ""
-        super().__init__(f"plugin {plugin!r}: {where} trapped: {_cause_of(trace)}{words}", remedy=_DEFECT)
+    def __init__(
+        self, plugin: str, export: str, trace: str, *, said: str = "", memory: tuple[int, int] | None = None
+    ) -> None:
+        words = f"; it said: {excerpt(said)}" if said else ""
+        if memory is not None:
+            words += f"; it had {amount(memory[0])} of memory, of {amount(memory[1])} that a guest may have"
+        what, remedy = f"{export} trapped", _DEFECT if memory is None else _MORE_MEMORY
+        if not export:
+            what, remedy = "could not be instantiated", _NO_INSTANCE
+        super().__init__(f"plugin {plugin!r}: {what}: {_cause_of(trace)}{words}", remedy=remedy)
         self.plugin = plugin
         self.export = export
         self.trace = trace
         self.said = said
+        self.memory = memory
 
 
 class PluginExitError(PluginTrapError):
@@ -52,7 +68,7 @@ class PluginExitError(PluginTrapError):
 
     def __init__(self, plugin: str, export: str, code: int, *, said: str = "") -> None:
         super().__init__(plugin, export, f"proc_exit({code})", said=said)
-        words = f"; it said: {said[:_LAST_WORDS]}" if said else ""
+        words = f"; it said: {excerpt(said)}" if said else ""
         self.message = f"plugin {plugin!r}: {export} ended the plugin, by proc_exit with code {code}{words}"
         self.remedy = "A defect of the plugin, which has to return instead: give its author what it said"
         self.code = code
@@ -64,12 +80,14 @@ class GuestFaultError(PluginError):
     Attributes:
         plugin: The plugin's name.
         export: The export that was running.
-        fault: What it did: ``stale-block``, ``out-of-bounds``, ``unknown-block``, ``out-of-memory`` or
-            ``kernel-http``.
+        fault: What it did: ``stale-block``, ``out-of-bounds``, ``unknown-block``, ``out-of-memory``, ``kernel-http``,
+            ``too-large-request``, ``too-large-output``, or ``exchange``: it was answered what it does not understand.
+        retained: How many bytes of what it had used were kept for it.
     """
 
-    def __init__(self, plugin: str, export: str, fault: str, problem: str, *, remedy: str) -> None:
+    def __init__(self, plugin: str, export: str, fault: str, problem: str, *, remedy: str, retained: int = 0) -> None:
         super().__init__(f"plugin {plugin!r}: {export} {problem}", remedy=remedy)
+        self.retained = retained
         self.plugin = plugin
         self.export = export
         self.fault = fault
@@ -136,7 +154,17 @@ class GuestStoppedError(PluginError):
 
 
 class UnsupportedRuntimeError(UsageError):
-    """The Extism that is installed does not run plugins as it has to."""
+    """The Extism that is installed does not run plugins as it has to.
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem, remedy="Install the version of extism-sys that plugin-compat is tested with")
+    Attributes:
+        installed: The version of ``extism-sys``.
+        problem: What does not work; where Extism gave a reason, its text.
+    """
+
+    def __init__(self, installed: str, problem: str) -> None:
+        remedy = f"Install extism-sys {TESTED_EXTISM}, which plugin-compat is tested with"
+        if installed == TESTED_EXTISM:
+            remedy = f"plugin-compat is tested with extism-sys {TESTED_EXTISM}, so check the machine (disk, memory)"
+        super().__init__(f"Extism {installed} does not link plugins as it has to: {problem}", remedy=remedy)
+        self.installed = installed
+        self.problem = problem

@@ -34,6 +34,26 @@ _REASONS: dict[int, _Words] = {
         "asked for {bytes} of Extism's memory, where its blocks may take {budget}",
         "Allow more: AdapterSettings(memory_budget=...); if it keeps growing, it is a defect of the plugin",
     ),
+    9: _Words(
+        "out-of-memory",
+        "used a block of Extism's memory again that is gone for want of room: its blocks may take {budget}",
+        "Allow more: AdapterSettings(memory_budget=...); if it keeps growing, it is a defect of the plugin",
+    ),
+    10: _Words(
+        "out-of-memory",
+        "asked for {bytes} of Extism's memory in one block, where one may have 64 MiB",
+        "A plugin has to pass so much in pieces: tell its author",
+    ),
+    7: _Words(
+        "too-large-request",
+        "passed {bytes} to a host function, where {request} are allowed",
+        "Allow more, if that is right: AdapterSettings(bounds=Bounds(max_request=...))",
+    ),
+    8: _Words(
+        "too-large-output",
+        "put out {bytes}, where {output} are allowed",
+        "Allow more, if that is right: AdapterSettings(bounds=Bounds(max_output=...))",
+    ),
     5: _Words(
         "kernel-http",
         "made a request with Extism's own HTTP client, which no network policy reaches",
@@ -58,5 +78,7 @@ def fault_error(plugin: str, export: str, fault: Fault, limits: KernelLimits) ->
         bytes=amount(fault.handle & 0xFFFF_FFFF_FFFF_FFFF),
         retained=amount(limits.retained),
         budget=amount(limits.budget),
+        request=amount(limits.request),
+        output=amount(limits.output),
     )
-    return GuestFaultError(plugin, export, words.fault, problem, remedy=words.remedy)
+    return GuestFaultError(plugin, export, words.fault, problem, remedy=words.remedy, retained=limits.retained)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -25,15 +24,15 @@ from typing import TypeVar
 import attrs
 
 from adapters.companion.linking import link
-from adapters.companion.rewriting import INITIALISER_NAMES
-from adapters.companion.trampoline import END
+from adapters.companion.rewriting import INITIALISER_NAMES, Ceilings
+from adapters.companion.trampoline import COLLECT
 from adapters.errors import PluginCallError
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.border import Border
 from adapters.runtime.engine import CallOutcome, Instance, InstantiationError
 from adapters.runtime.errors import GuestStoppedError, PluginExitError, PluginTimeoutError, PluginTrapError
 from adapters.runtime.faults import fault_error
-from adapters.runtime.jobs import Job, settle
+from adapters.runtime.jobs import Job, JobQueue, settle
 from adapters.runtime.links import check_links
 from adapters.runtime.replies import failure_reason
 from adapters.runtime.watch import PROCESS, Watch
@@ -51,6 +50,7 @@ class Guest:
         wasm: The module's bytes.
         plugin: The plugin's name, for errors and logs.
         border: The host's end of its border. The guest sets its stop flag when it is told to stop.
+        ceilings: How large the module's memories and tables may become; ``None``: as it says itself.
         initialise_timeout: Seconds that the module may take to initialise itself.
         name: What to call the guest itself; the plugin's name if it has but one.
         observer: Sees every call.
@@ -65,6 +65,7 @@ class Guest:
         *,
         plugin: str,
         border: Border,
+        ceilings: Ceilings | None = None,
         initialise_timeout: float = 10.0,
         name: str = "",
         observer: Observer | None = None,
@@ -77,18 +78,20 @@ class Guest:
         self.border = border
         self.stopping = border.stopping
         self._wasm = wasm
+        self._ceilings = ceilings
         self._initialise_timeout = initialise_timeout
         self._observer = observer
         self._redact = redact
         self._logger = logger or logging.getLogger(f"compat.plugin.{plugin}")
         self._watch = watch
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs = JobQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
         self._current: Job | None = None
         self._deadline: float | None = None
         self._expired = False
         self._stop_since: float | None = None
+        self._initialised = False
         self._discarded = False
         self._lingering = False
         self._ended = threading.Event()
@@ -102,6 +105,11 @@ class Guest:
         return not (self._discarded or self.stopping.is_set() or self._ended.is_set())
 
     @property
+    def initialised(self) -> bool:
+        """Whether the module could be instantiated and initialised, so that its exports can run."""
+        return self._initialised
+
+    @property
     def lingering(self) -> bool:
         """Whether it was told to stop and could not be stopped so far."""
         return self._lingering and not self._ended.is_set()
@@ -113,13 +121,11 @@ class Guest:
             work: What to do; its result or exception becomes the future's.
             name: What to call it in errors, usually the export's name.
             timeout: Seconds from when it begins until it is cancelled and the guest discarded; ``None``: no deadline.
+
+        A guest that has ended or is lingering refuses it: the future holds why.
         """
         job = Job(work, name, timeout)
-        with self._lock:
-            if not self._ended.is_set():
-                self._jobs.put(job)
-                return job.future  # type: ignore[return-value]
-        job.future.set_exception(GuestStoppedError(self.plugin, name))
+        self._jobs.put(job)
         return job.future  # type: ignore[return-value]
 
     async def call(self, export: str, data: bytes, *, timeout: float | None = None) -> bytes:
@@ -168,7 +174,7 @@ class Guest:
         outcome = instance.call(export, data)
         if outcome.trapped or outcome.raised is not None:
             self._discarded = True
-            border.collect(lambda: instance.call(END, b""))  # what it said has not all crossed
+            border.collect(lambda: instance.call(COLLECT, b""))  # what it said has not all crossed
         border.voice.end_of_call()
         if border.error is not None:
             outcome = attrs.evolve(outcome, reason=border.error.decode(errors="replace"))
@@ -194,11 +200,12 @@ class Guest:
             return fault_error(self.plugin, export, self.border.fault, self.border.limits)
         if self.border.exit_code is not None:
             return PluginExitError(self.plugin, export, self.border.exit_code, said=said)
-        return PluginTrapError(self.plugin, export, self._redact(outcome.error or ""), said=said)
+        memory = self.border.memory_near(self._ceilings.memory) if self._ceilings else None
+        return PluginTrapError(self.plugin, export, self._redact(outcome.error or ""), said=said, memory=memory)
 
     def reason_of(self, outcome: CallOutcome) -> str:
         """Why a call failed, in the plugin's words and without secrets; empty if it gave no reason."""
-        return self._redact(failure_reason(outcome))
+        return failure_reason(outcome, self._redact)
 
     def _current_timeout(self) -> float:
         return (self._current.timeout if self._current else None) or 0.0
@@ -213,7 +220,7 @@ class Guest:
         try:
             try:
                 check_links()
-                linked = link(self._wasm)
+                linked = link(self._wasm, self._ceilings)
                 self._instance = Instance(linked.manifest, self.border.exchange)
             except InstantiationError as error:
                 self._discarded = True
@@ -223,16 +230,17 @@ class Guest:
                 self._serve(error)
             else:
                 broken = self._initialise(linked.initialisers)
+                self._initialised = broken is None
                 self._discarded = self._discarded or broken is not None
                 self._serve(broken)
         finally:
             with self._lock:
                 self._ended.set()
-            self._refuse_rest()
-            self.border.voice.tell_left_out()
+            self._jobs.refuse(self._stopped)
             if self._instance is not None:
                 self._instance.free()
             self._watch.died(self)
+            self.border.voice.tell_left_out()  # at last: a logger may raise
 
     def _initialise(self, exports: tuple[str, ...]) -> BaseException | None:
         """Make the calls that initialise the module. Returns why they failed."""
@@ -252,7 +260,7 @@ class Guest:
             if broken is not None:
                 settle(job.future, error=broken)
             elif not self.usable:
-                settle(job.future, error=GuestStoppedError(self.plugin, job.name))
+                settle(job.future, error=self._stopped(job))
             else:
                 self._perform(job)
 
@@ -275,14 +283,8 @@ class Guest:
                 self._current = self._deadline = None
                 self._discarded = self._discarded or self._expired
 
-    def _refuse_rest(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return
-            if job is not None:
-                settle(job.future, error=GuestStoppedError(self.plugin, job.name))
+    def _stopped(self, job: Job) -> GuestStoppedError:
+        return GuestStoppedError(self.plugin, job.name)
 
     # Any thread
 
@@ -293,7 +295,7 @@ class Guest:
                 return
             self._stop_since = self._watch.clock()
             self.stopping.set()
-            self._jobs.put(None)
+            self._jobs.end()
         self._watch.look_after(self, self._stop_since)
 
     def wait(self, timeout: float) -> bool:
@@ -329,15 +331,20 @@ class Guest:
 
     def _give_up(self, job: Job | None) -> None:
         """Cancelling did not help so far: release whoever waits, and keep counting the guest."""
+        self._lingering = self._discarded = True
+        refusal: Callable[[Job], Exception] = self._stopped
+        if job is not None:
+            error: Exception = self._stopped(job)
+            if self._expired:
+                error = PluginTimeoutError(self.plugin, job.name, job.timeout or 0.0)
+                if not self._initialised:
+                    refusal = lambda _: error  # noqa: E731 - every later call fails for the same reason
+            settle(job.future, error=error)
+        self._jobs.refuse(refusal)
+        self.stop()
         # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
         level = logging.DEBUG if self._watch.exiting else logging.WARNING
+        # The last thing, as the user's logger may raise.
         self._logger.log(
             level, "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name
         )
-        self._lingering = self._discarded = True
-        if job is not None:
-            error: Exception = GuestStoppedError(self.plugin, job.name)
-            if self._expired:
-                error = PluginTimeoutError(self.plugin, job.name, job.timeout or 0.0)
-            settle(job.future, error=error)
-        self.stop()

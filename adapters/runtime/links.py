@@ -1,7 +1,8 @@
-"""Whether the Extism that is installed links a guest with its companion: found out once a process, on a small guest.
+"""Whether the Extism that is installed links a guest with its companion, found out on a small guest.
 
 Extism promises nothing of how the modules of one manifest are linked, so that a release of it could do it differently.
-Then every plugin would fail in a way that blames the plugin.
+Then every plugin would fail in a way that blames the plugin. Once it has worked, the process does not try it again. A
+failure may be the machine's (a full disk, for example), so the next guest tries again.
 """
 
 from __future__ import annotations
@@ -54,15 +55,19 @@ def check_links() -> None:
         UnsupportedRuntimeError: It does not.
     """
     with _lock:
-        problem = _problem()
-    if problem:
-        raise UnsupportedRuntimeError(f"Extism {_version()} does not link plugins as it has to: {problem}")
+        _try_links()
 
 
 _lock = threading.Lock()
 
 
-@functools.cache
+@functools.cache  # which keeps no exceptions
+def _try_links() -> None:
+    problem = _problem()
+    if problem:
+        raise UnsupportedRuntimeError(importlib.metadata.version("extism-sys"), problem)
+
+
 def _problem() -> str:
     """What does not work; empty if all does."""
     asked: list[bytes] = []
@@ -91,7 +96,3 @@ def _problem() -> str:
     if not all(outcome.ok for outcome in outcomes) or outcomes[-1].output != _ANSWER:
         return str(next((outcome.error for outcome in outcomes if outcome.error), "a call does not come through"))
     return "" if asked == [b"?"] and voice.last_words() == "ok" else "a call of the host does not come through"
-
-
-def _version() -> str:
-    return importlib.metadata.version("extism-sys")

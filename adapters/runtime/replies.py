@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,23 +12,32 @@ from adapters.runtime.engine import CallOutcome
 __all__ = ["decode_list", "decode_object", "failure_reason"]
 
 _MAX_REASON = 2_000  # characters of a plugin's own words that are worth keeping
+_MAX_READ = 2**16  # characters of them in which secrets are looked for
 
 
-def failure_reason(outcome: CallOutcome) -> str:
+def failure_reason(outcome: CallOutcome, redact: Callable[[str], str] = str) -> str:
     """Why a call failed, in the plugin's words: from error memory, else from the ``error`` of its JSON output.
+
+    Args:
+        outcome: How the call ended.
+        redact: Takes secrets out of a text; before the reason is cut, as half a secret could not be told as one.
 
     Returns:
         The reason, at most 2,000 characters; empty if the plugin gave none.
     """
+    return redact(_whole_reason(outcome))[:_MAX_REASON]
+
+
+def _whole_reason(outcome: CallOutcome) -> str:
     said = outcome.reason or outcome.error
     if said:
-        return said.strip()[:_MAX_REASON]
+        return said.strip()
     try:
         answer = decode_object(outcome.output)
     except ValueError:
-        return outcome.output.decode(errors="replace").strip()[:_MAX_REASON]
+        return outcome.output.decode(errors="replace").strip()
     reason = answer.get("error") or answer.get("message") or ""
-    return (reason if isinstance(reason, str) else msgspec.json.encode(reason).decode())[:_MAX_REASON]
+    return reason if isinstance(reason, str) else msgspec.json.encode(reason).decode()
 
 
 def decode_object(data: bytes) -> dict[str, Any]:

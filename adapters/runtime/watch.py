@@ -1,17 +1,20 @@
 """One thread for many guests that ends what does not end by itself.
 
 It watches calls with a deadline and guests that were told to stop. A cancel can be lost (before the call has begun) or
-late (a host function or a WASI sleep is running), so it is sent again until the call has ended. A guest that survives
+late (a host function is running), so it is sent again until the call has ended. A guest that survives
 ``LINGER_AFTER`` seconds of it is *lingering*: whoever waits for it is released, and it is counted until it wakes.
 
-The process has one watch, ``PROCESS``. At exit it stops every guest and gives them a moment; what still sleeps then has
-its cancel pending and dies on waking, before it can reach a host function.
+The process has one watch, ``PROCESS``. At exit it stops every guest and gives them a moment; what cannot be stopped has
+its cancel pending, and dies when it wakes.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from typing import Protocol
 __all__ = ["LINGER_AFTER", "PROCESS", "Watch", "Watched", "lingering_guests"]
 
 LINGER_AFTER = 0.75  # seconds of cancelling until a guest counts as lingering
+_log = logging.getLogger("compat.watch")
 _EXIT_LOOK = 0.02  # seconds between two looks at a guest that is waited for at exit
 
 
@@ -27,7 +31,7 @@ class Watched(Protocol):
     """What the watch needs of a guest."""
 
     def check(self, now: float) -> float | None:
-        """Do what is due at ``now`` (by the watch's clock).
+        """Do what is due at ``now`` (by the watch's clock). If it raises, it is called again.
 
         Returns:
             When to check again; ``None`` to be forgotten.
@@ -80,6 +84,7 @@ class Watch:
         self._due: dict[Watched, float] = {}
         self._wakes_at = math.inf  # when the thread looks again by itself
         self._alive: set[Watched] = set()
+        self._failed: set[Watched] = set()  # those whose check has raised
         self._thread: threading.Thread | None = None
 
     def born(self, guest: Watched) -> None:
@@ -91,6 +96,7 @@ class Watch:
         """A guest's thread has ended."""
         with self._wake:
             self._alive.discard(guest)
+            self._failed.discard(guest)
             self._due.pop(guest, None)
 
     def look_after(self, guest: Watched, due: float) -> None:
@@ -117,9 +123,23 @@ class Watch:
             for guest in ready:
                 del self._due[guest]
         for guest in ready:
-            again = guest.check(now)
+            again = self._check(guest, now)
             if again is not None:
                 self.look_after(guest, max(again, now + self._pace))
+
+    def _check(self, guest: Watched, now: float) -> float | None:
+        """Check one guest. Log what it raises, once for each guest, and ask for another check."""
+        try:
+            return guest.check(now)
+        except Exception:  # noqa: BLE001 - the deadlines of all other guests depend on this thread
+            with self._wake:
+                first = guest in self._alive - self._failed
+                if first:
+                    self._failed.add(guest)
+            if first:
+                with contextlib.suppress(Exception):  # perhaps it is the user's logging that raises
+                    _log.exception("checking a guest failed; it is checked again")
+            return now
 
     def _run(self) -> None:
         while True:
@@ -130,8 +150,16 @@ class Watch:
                 if wait > 0:
                     self._wake.wait(min(wait, threading.TIMEOUT_MAX))
 
+    def begin_anew(self) -> None:
+        """Forget everything, in a process that was just forked: neither the thread nor the guests' are there."""
+        self._wake = threading.Condition()
+        self._due = {}
+        self._wakes_at = math.inf
+        self._alive = set()
+        self._thread = None
+
     def stop_all(self) -> None:
-        """Stop every guest and wait a moment. Guests that sleep in WASI are left to die on waking."""
+        """Stop every guest and wait a moment. Those that cannot be stopped are left to die on waking."""
         self.exiting = True
         with self._wake:
             guests = list(self._alive)
@@ -146,6 +174,8 @@ class Watch:
 #: The one of this process.
 PROCESS = Watch()
 atexit.register(PROCESS.stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.begin_anew)
 
 
 def lingering_guests() -> int:

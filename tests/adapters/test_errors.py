@@ -71,8 +71,11 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
     (
         PluginTrapError("p", "", ""),
         PluginError,
-        {"export": "", "message": "plugin 'p': instantiation trapped: no further word"},
-        f"plugin 'p': instantiation trapped: no further word. {DEFECT}",
+        {"export": "", "message": "plugin 'p': could not be instantiated: no further word"},
+        (
+            "plugin 'p': could not be instantiated: no further word. Run plugin-compat inspect on the module; if it "
+            "finds nothing, check the machine (disk, memory)"
+        ),
     ),
     (
         PluginTrapError("p", "e", "error\n  wasm trap: unreachable\n", said="panic: no price"),
@@ -96,12 +99,21 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         "plugin 'p': e used a block again. Keep more",
     ),
     (
-        UnsupportedRuntimeError("Extism 1.99 does not link plugins as it has to"),
+        UnsupportedRuntimeError("1.99", "no shim"),
         UsageError,
-        {},
+        {"installed": "1.99", "problem": "no shim"},
         (
-            "Extism 1.99 does not link plugins as it has to. Install the version of extism-sys that plugin-compat is "
-            "tested with"
+            "Extism 1.99 does not link plugins as it has to: no shim. Install extism-sys 1.41.0, which plugin-compat "
+            "is tested with"
+        ),
+    ),
+    (
+        UnsupportedRuntimeError("1.41.0", "No space left on device"),
+        UsageError,
+        {"installed": "1.41.0"},
+        (
+            "Extism 1.41.0 does not link plugins as it has to: No space left on device. plugin-compat is tested with "
+            "extism-sys 1.41.0, so check the machine (disk, memory)"
         ),
     ),
     (
@@ -204,7 +216,7 @@ EXAMPLES: list[tuple[CompatError, type[CompatError], dict[str, Any], str]] = [
         UnknownExportError("p", "e", ("a", "b")),
         UsageError,
         {"plugin": "p", "export": "e", "exports": ("a", "b")},
-        "plugin 'p' exports no function 'e'. It exports a, b",
+        "plugin 'p' exports no function 'e' that can be called. It exports a, b",
     ),
     (
         RequestFailedError("p", "getMarkets", "maintenance"),
@@ -262,7 +274,7 @@ def test_every_error_of_the_branch_has_an_example() -> None:
         if issubclass(kind, CompatError) and kind.__module__ == room.__name__
     }
     assert {type(error) for error, *_ in EXAMPLES} == declared
-    names = {kind.__name__ for kind in declared} | {"BUSY", "without_query"}
+    names = {kind.__name__ for kind in declared} | {"BUSY", "TESTED_EXTISM", "without_query"}
     assert names == {*errors.__all__, *net_errors.__all__, *runtime_errors.__all__}
 
 
@@ -319,3 +331,10 @@ def test_an_error_survives_the_way_to_another_process(error: CompatError) -> Non
 def test_a_trap_without_a_cause_names_its_innermost_frame() -> None:
     trace = "error while executing at wasm backtrace:\n    0:     0x23 - plugin!decode\n    1:     0x99 - plugin!main\n"
     assert PluginTrapError("p", "e", trace).message == "plugin 'p': e trapped: in plugin!decode"
+
+
+def test_an_unknown_export_is_named_with_no_more_than_can_be_read() -> None:
+    error = UnknownExportError("p", "f\x1b[2J", tuple(f"f{number}" + "x" * 1_000 for number in range(1_000)))
+    assert str(error).isprintable()
+    assert len(str(error)) < 2_500
+    assert str(error).endswith(" and 980 more")

@@ -7,12 +7,14 @@ import itertools
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import wasmtime
 
 from adapters.bounds import Bounds
+from adapters.runtime import guest as runtime_guest
+from adapters.runtime.engine import Instance
 from compat import (
     AdapterSettings,
     Crossing,
@@ -110,6 +112,37 @@ async def test_a_guest_that_parks_and_has_no_door_is_no_use() -> None:
         await drain(stream, 1)
         event = await event_of(stream, EventKind.RESTART)
     assert "exports nothing that it could be entered through (plugin_info, meta" in event.message
+
+
+@nothing_left
+async def test_a_guest_without_a_door_that_has_nothing_open_has_returned() -> None:
+    async with (
+        open_module(parking(calls=()), bounds=Bounds(returned_after=0.05)) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        assert [item async for item in stream] == []
+        assert stream.state is StreamState.STOPPED
+    assert await told(stream, EventKind.PLUGIN_ERROR, EventKind.GAP) == []
+
+
+@nothing_left
+async def test_a_guest_that_stands_still_for_ever_while_messages_wait_is_told_of_once() -> None:
+    crossings: list[Crossing] = []
+    wasm = parking(calls=(CONNECT, PUBLISH), plugin_info=Answer({}), meta=Answer({}))
+    connector = Connector(lambda _: messages("constant", 5))
+    async with (
+        open_module(
+            wasm, connector, policy=ALLOWING, observer=crossings.append, bounds=Bounds(standing_after=0.05)
+        ) as plugin,
+        plugin.stream(KEY) as stream,
+    ):
+        await drain(stream, 1)
+        event = await event_of(stream, EventKind.PLUGIN_ERROR)
+        entered = len(calls_of(crossings, "meta"))
+        await until(lambda: len(calls_of(crossings, "meta")) >= entered + 5, "further entries")
+        assert stream.state is StreamState.STREAMING
+    assert "takes none of the messages that wait: plugin_info, meta did not let it go on" in event.message
+    assert await told(stream, EventKind.PLUGIN_ERROR) == [event]
 
 
 @nothing_left
@@ -233,6 +266,29 @@ async def test_a_guest_that_cannot_be_stopped_is_let_go_of_and_counted_until_it_
         assert stream.stats.lingering == 1
         wakes.set()
         await until(lambda: not lingering_guests(), "the guest wakes and ends")
+
+
+@nothing_left
+async def test_closing_does_not_wait_for_a_module_that_is_being_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiling, go_on = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Instance:
+        compiling.set()
+        go_on.wait(FOREVER)
+        return Instance(*args)
+
+    monkeypatch.setattr(runtime_guest, "Instance", slow)
+    await until(lambda: not lingering_guests(), "no other test's guest lingers")
+    try:
+        async with open_module(parking(calls=()), bounds=Bounds(leave_timeout=0)) as plugin:
+            async with plugin.stream(KEY) as stream:
+                await until(compiling.is_set, "the guest is being made")
+                await asyncio.wait_for(stream.aclose(), HANG)
+            assert stream.state is StreamState.STOPPED
+            assert lingering_guests() == 1
+    finally:
+        go_on.set()
+    await until(lambda: not lingering_guests(), "the guest is made and ends")
 
 
 @nothing_left

@@ -92,6 +92,20 @@ async def test_an_unknown_export_is_named_with_those_there_are() -> None:
             await plugin.call("memory")
 
 
+async def test_what_no_name_leads_to_is_no_export_and_its_call_reaches_no_other() -> None:
+    wasm = wasmtime.wat2wasm("""
+      (module
+        (func $nothing (result i32) (i32.const 0))
+        (export "start_stream" (func $nothing)) (export "stop_stream" (func $nothing)) (export "one" (func $nothing))
+        (func (export "one\\00two") (result i32) (i32.const 2))
+        (func (export "_initialize")) (func (export "takes") (param i32) (result i32) (i32.const 3)))""")
+    async with open_module(bytes(wasm)) as plugin:
+        for export in ("one\0two", "_initialize", "takes"):
+            with pytest.raises(UnknownExportError, match=r"It exports start_stream, stop_stream, one$"):
+                await plugin.call(export)
+        assert await plugin.call("one") == b""
+
+
 async def test_after_a_trap_or_a_timeout_the_next_request_finds_a_fresh_guest() -> None:
     crossings: list[Crossing] = []
     wasm = module(get_name=Answer("SimEx"), trap=Answer(then="trap"), loop=Answer(then="loop"))

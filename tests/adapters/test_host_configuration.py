@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import traceback
@@ -16,17 +17,20 @@ from compat import (
     Crossing,
     Direction,
     GuestFaultError,
+    GuestStoppedError,
     PluginCallError,
     PluginTimeoutError,
     PluginTrapError,
+    Shared,
 )
+from tests.support.clocks import FOREVER
 from tests.support.echo import open_module
 from tests.support.guests import Answer
 from tests.support.hosts import CONNECT, INFO, RECEIVE, guests_of, module
 from tests.support.legacy import asked
 from tests.support.plugins import candle_key
 from tests.support.sockets import Connector
-from tests.support.waiting import HANG, drain, told, until
+from tests.support.waiting import HANG, drain, guest_threads, told, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -119,6 +123,52 @@ async def test_a_plugin_that_traps_or_hangs_while_it_is_configured_leaves_nothin
                 await plugin.call("get_name")
 
 
+HANGS_AT_FIRST = """
+  (module
+    (import "env" "log_record" (func $log (param i64) (result i64)))
+    (func (export "_initialize") (loop $for_ever (br $for_ever)))
+    (func (export "plugin_configure") (result i32) (i32.const 0))
+    (func (export "get_name") (result i32) (i32.const 0))
+    (func (export "start_stream") (result i32) (i32.const 0))
+    (func (export "stop_stream") (result i32) (i32.const 0)))"""
+
+
+@pytest.mark.parametrize(
+    "wasm",
+    [module(plugin_configure=Answer(then="loop"), get_name=Answer("x")), bytes(wasmtime.wat2wasm(HANGS_AT_FIRST))],
+    ids=["configuration", "initialisation"],
+)
+async def test_closing_stops_a_guest_that_hangs_while_it_is_made(wasm: bytes) -> None:
+    before = set(guest_threads())
+    bounds = Bounds(initialise_timeout=FOREVER, configure_timeout=FOREVER)
+    plugin = await open_module(wasm, config={"a": "b"}, bounds=bounds)
+    asking = [asyncio.create_task(plugin.call("get_name", timeout=FOREVER)) for _ in range(3)]
+    await until(lambda: set(guest_threads()) - before, "the guest is being made")
+    made = set(guest_threads()) - before
+    await asyncio.wait_for(plugin.aclose(), HANG)
+    for task in asking:
+        with pytest.raises(GuestStoppedError, match="initialisation was not completed"):
+            await task
+    assert len(made | set(guest_threads()) - before) == 1
+
+
+async def test_whoever_is_cancelled_while_a_guest_is_made_leaves_it_to_the_next() -> None:
+    crossings: list[Crossing] = []
+    wasm = module(plugin_configure=Answer(then="loop"), get_name=Answer("x"))
+    async with open_module(
+        wasm, config={"a": "b"}, bounds=Bounds(configure_timeout=FOREVER), observer=crossings.append
+    ) as plugin:
+        first = asyncio.create_task(plugin.call("get_name", timeout=FOREVER))
+        await until(lambda: guests_of(crossings, "plugin_configure"), "it is configured")
+        other = asyncio.create_task(plugin.call("get_name", timeout=FOREVER))
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await until(lambda: len(guests_of(crossings, "plugin_configure")) == 2, "the next is configured")
+    with pytest.raises(GuestStoppedError):
+        await other
+
+
 async def test_an_answer_to_the_configuration_that_is_no_object_is_no_refusal() -> None:
     async with open_module(module(plugin_configure=Answer("ok"), get_name=Answer("x")), config={"a": "b"}) as plugin:
         assert await plugin.call("get_name") == b"x"
@@ -206,3 +256,36 @@ async def test_a_request_whose_block_never_was_is_a_fault_that_ends_the_stream()
             await drain(stream, 1)
     assert (caught.value.plugin, caught.value.fault) == ("guest", "unknown-block")
     assert stream.stats.received == 0
+
+
+#: Calls itself what stands in its configuration under "info", and outputs the same when it is asked.
+READS_CONFIG = """
+(module
+  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "store_u64" (func $store (param i64 i64)))
+  (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "config_get" (func $config (param i64) (result i64)))
+  (import "extism:host/env" "output_set" (func $output (param i64 i64)))
+  (memory (export "memory") 1)
+  (func $say (result i32) (local $block i64)
+    (local.set $block (call $alloc (i64.const 4)))
+    (call $store (local.get $block) (i64.const 0x6f666e69))  ;; info
+    (local.set $block (call $config (local.get $block)))
+    (call $output (local.get $block) (call $length (local.get $block)))
+    (i32.const 0))
+  (func $nothing (result i32) (i32.const 0))
+  (export "plugin_info" (func $say))
+  (export "say" (func $say))
+  (export "plugin_configure" (func $nothing))
+  (export "start_stream" (func $nothing))
+  (export "stop_stream" (func $nothing)))
+"""
+
+
+async def test_what_is_kept_of_a_module_for_all_who_open_it_holds_nobodys_configuration() -> None:
+    wasm = bytes(wasmtime.wat2wasm(READS_CONFIG))
+    shared = Shared()
+    for value in ('{"name": "one"}', '{"name": "other"}'):
+        async with open_module(wasm, config={"info": value}, shared=shared) as plugin:
+            assert (await plugin.info()).name == plugin.name
+            assert await plugin.call("say") == value.encode()

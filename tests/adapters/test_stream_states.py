@@ -201,6 +201,16 @@ async def test_what_happens_to_a_stream_is_logged(make_stream: MakeStream, caplo
     ]
 
 
+async def test_what_a_plugin_says_commands_no_terminal_from_the_log(
+    make_stream: MakeStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="compat.stream")
+    stream = await make_stream()
+    stream.tell(EventKind.PLUGIN_ERROR, "refused: \x1b[2J\nERROR all is lost")
+    assert [event.message for event in stream._events][-1] == "refused: \x1b[2J\nERROR all is lost"
+    assert caplog.messages == [rf"stream {stream.key}, item 0: plugin-error: refused: \x1b[2J\nERROR all is lost"]
+
+
 async def test_a_stream_that_is_not_open_records_no_events() -> None:
     stream = AdapterStream(KEY, lambda _: pytest.fail("it is never opened"))
     stream.tell(EventKind.MEMORY, "nobody hears it")

@@ -204,6 +204,33 @@ def test_the_last_words_are_the_end_of_standard_error_and_are_given_once() -> No
     assert len(words) == 4 * 1024
 
 
+def test_the_last_words_of_an_earlier_call_are_forgotten() -> None:
+    voice, _ = spoken()
+    voice.stderr(b"panic: recovered\nold\nunfinished")
+    voice.end_of_call()
+    voice.forget_words()
+    assert voice.last_words() == ""
+    voice.stderr(b"new\n" * 2_000)
+    assert "old" not in voice.last_words()
+
+
+def test_the_first_line_of_a_panic_comes_first_where_a_long_dump_follows_it() -> None:
+    voice, _ = spoken(redact=redact)
+    voice.stderr(b"panic: before\npanic: the key correct-horse-battery is wrong \n\n")
+    for number in range(500):
+        voice.stderr(b"main.f(...)\n\t/src/main.go:%d\n" % number)
+    words = voice.last_words().replace("\\n", "\n")
+    assert words.startswith("panic: the key *** is wrong\n...\n")
+    assert words.endswith(":498\nmain.f(...)\n\\t/src/main.go:499")
+    assert words.count("panic") == 1
+    voice.stderr(b"panic: " + b"x" * 5_000 + b"the end\n")
+    words = voice.last_words()
+    assert words.startswith("panic: xxx")
+    assert words.endswith("xthe end")
+    assert len(words) == 4 * 1024 + 2  # two ends of lines are two characters each
+    assert voice.last_words() == ""
+
+
 def test_the_last_words_count_before_their_line_has_ended() -> None:
     voice, _ = spoken()
     voice.stderr(b"one\ntwo")

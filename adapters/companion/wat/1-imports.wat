@@ -28,6 +28,8 @@
 (global $retained (mut i64) (i64.const 0x400000))     ;; bytes of used blocks that are kept for a guest to come back to
 (global $budget (mut i64) (i64.const 0x4000000))      ;; bytes that the heap may have
 (global $generations (mut i64) (i64.const 0x1f0000))  ;; how often a slot is used before the guest counts as worn
+(global $max_request (mut i64) (i64.const 0x1000000))  ;; bytes of a request
+(global $max_output (mut i64) (i64.const 0x1000000))   ;; bytes of an output
 (global $log_level (mut i32) (i32.const 0))           ;; the lowest level that is logged: 0 trace ... 4 error
 
 ;; What the host is told with every crossing.

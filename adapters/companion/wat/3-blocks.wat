@@ -13,7 +13,7 @@
 ;; where there is no room any more. The states:
 ;;
 ;;     0 never used   1 the guest's alone   2 has crossed   3 freed by the guest, still there   4 gone, was freed
-;;     5 gone, reclaimed here
+;;     5 gone, reclaimed here   6 gone, for want of room
 
 (global $slots (mut i32) (i32.const 1))        ;; the first slot that was never used
 (global $idle_first (mut i32) (i32.const 0))   ;; slots to be used again, the oldest first
@@ -23,6 +23,7 @@
 (global $crossed_bytes (mut i64) (i64.const 0))
 (global $private (mut i32) (i32.const 0))      ;; blocks in the other
 (global $private_bytes (mut i64) (i64.const 0))
+(global $squeezing (mut i32) (i32.const 0))    ;; 1 while blocks are dropped for want of room
 (global $reclaimed (mut i64) (i64.const 0))    ;; blocks that were dropped and had not been freed
 
 ;; The block that was used last, so that most loads and stores need no look-up: its handle and first byte, and how many
@@ -118,7 +119,7 @@
     (then (i32.store offset=28 (local.get $entry) (i32.const 4)))
     (else
       (global.set $reclaimed (i64.add (global.get $reclaimed) (i64.const 1)))
-      (i32.store offset=28 (local.get $entry) (i32.const 5))))
+      (i32.store offset=28 (local.get $entry) (i32.add (i32.const 5) (global.get $squeezing)))))
   ;; A slot whose generations are used up stays as it is, for ever.
   (if (i64.lt_u (i64.shr_u (i64.load (local.get $entry)) (i64.const 42)) (i64.const 0x1fffff))
     (then
@@ -157,6 +158,13 @@
 
 ;; Make room by dropping a block that could still be used. Returns 0 if there is none.
 (func $squeeze (result i32)
+  (local $found i32)
+  (global.set $squeezing (i32.const 1))
+  (local.set $found (call $drop_least))
+  (global.set $squeezing (i32.const 0))
+  (local.get $found))
+
+(func $drop_least (result i32)
   (if (i32.gt_u (global.get $crossed) (i32.const 8))
     (then
       (call $drop_oldest (i32.const 0))

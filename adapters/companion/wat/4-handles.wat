@@ -2,7 +2,8 @@
 ;; good is a fault: the host is told, and the call ends there (see $fault). The reasons:
 ;;
 ;;     1 stale: the block has gone   2 beyond the block's end   3 a handle that was never given out   4 no room
-;;     5 Extism's own HTTP client    6 an answer of the host's that is not understood
+;;     5 Extism's own HTTP client    6 an answer of the host's that is not understood   7 a request that is too large
+;;     8 an output that is too large   9 the block has gone for want of room   10 more than a block may have
 
 (func $fault (param $reason i32) (param $handle i64)
   (drop
@@ -15,7 +16,7 @@
   (local $order i32) (local $piece i32) (local $entry i32) (local $handle i64)
   (if (i64.eqz (local.get $length)) (then (return (i64.const 0))))
   (if (i64.gt_u (local.get $length) (i64.const 0x3fffff8))
-    (then (call $fault (i32.const 4) (local.get $length))))
+    (then (call $fault (i32.const 10) (local.get $length))))
   (local.set $order
     (i32.sub (i32.const 64) (i32.wrap_i64 (i64.clz (i64.add (local.get $length) (i64.const 7))))))
   (if (i32.lt_u (local.get $order) (i32.const 5))
@@ -75,7 +76,13 @@
   (if (i32.or
         (i64.ne (local.get $base) (i64.load (local.get $entry)))
         (i32.gt_u (local.get $state) (i32.const 3)))
-    (then (call $fault (i32.const 1) (local.get $handle))))
+    (then
+      (call $fault
+        (select (i32.const 9) (i32.const 1)
+          (i32.and
+            (i64.eq (local.get $base) (i64.load (local.get $entry)))
+            (i32.eq (local.get $state) (i32.const 6))))
+        (local.get $handle))))
   (local.get $entry))
 
 ;; Whether a block is there, named by its first byte.

@@ -4,7 +4,7 @@
 ;; A crossing to the host:                            The host's answer, in the window or a block of its own:
 ;;
 ;;      0  u16 version     2  u16 operation                 0  u32 answers   4  u32 flags
-;;      4  u32 blocks in use                                8  u64 nothing, so far
+;;      4  u32 blocks in use                                8  u32 log level + 1, or 0: as it was   12  u32 nothing
 ;;      8  u32 bytes of records   12  u32 records          16  answers, each: u32 bytes, u32 nothing, the bytes
 ;;     16  u32 bytes of the request
 ;;     20  u32 flags: 1 the guest is worn             Flags: 1 the call ends here   2 the block is not the window
@@ -92,9 +92,9 @@
   (call $x_exchange (global.get $window)))
 
 ;; How many bytes an answer has; -1 if it answers nothing. It has to be one that the protocol allows, and to stand in its
-;; block altogether. Where it says that the call ends, the call does.
+;; block altogether. Where it says that the call ends, the call does. The log level that it brings counts from now on.
 (func $answered (param $answer i64) (result i32)
-  (local $own i32) (local $room i64) (local $head i64) (local $bytes i64)
+  (local $own i32) (local $room i64) (local $head i64) (local $bytes i64) (local $level i64)
   (local.set $own (i64.ne (local.get $answer) (global.get $window)))
   (local.set $room (i64.extend_i32_u (global.get $window_bytes)))
   (if (local.get $own)
@@ -106,6 +106,10 @@
         (i32.wrap_i64 (i64.shr_u (local.get $head) (i64.const 32)))
         (i32.shl (local.get $own) (i32.const 1)))
     (then (call $misunderstood)))
+  (local.set $level (call $x_load (i64.add (local.get $answer) (i64.const 8))))
+  (if (i64.gt_u (local.get $level) (i64.const 5)) (then (call $misunderstood)))
+  (if (i32.eqz (i64.eqz (local.get $level)))
+    (then (global.set $log_level (i32.sub (i32.wrap_i64 (local.get $level)) (i32.const 1)))))
   (if (i32.eqz (i32.wrap_i64 (local.get $head))) (then (return (i32.const -1))))
   (if (i32.ne (i32.wrap_i64 (local.get $head)) (i32.const 1)) (then (call $misunderstood)))
   (local.set $bytes
@@ -148,6 +152,8 @@
         (call $receive
           (call $cross (local.get $operation) (i32.const 0) (i32.const 0) (i64.const 0) (i64.const 0))))))
   (local.set $entry (call $passed (local.get $handle)))
+  (if (i64.gt_u (i64.load32_u offset=12 (local.get $entry)) (global.get $max_request))
+    (then (call $fault (i32.const 7) (i64.load32_u offset=12 (local.get $entry)))))
   (call $receive
     (call $cross (local.get $operation)
       (i32.load offset=8 (local.get $entry)) (i32.load offset=12 (local.get $entry))

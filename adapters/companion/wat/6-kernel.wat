@@ -2,6 +2,7 @@
 
 (global $input (mut i64) (i64.const 0))   ;; the block of this call's input that was made last
 (global $output (mut i64) (i64.const 0))  ;; the block of Extism's with this call's output
+(global $output_bytes (mut i32) (i32.const 0))  ;; how many there are in it
 
 (func $input_length (export "env.input_length") (result i64)
   (call $x_input_length))
@@ -29,24 +30,36 @@
 
 ;; The output is copied when it is set: the guest may free its block, or use it again, before the call ends.
 (func (export "env.output_set") (param $handle i64) (param $length i64)
-  (local $byte i32)
+  (local $byte i32) (local $bytes i32)
   ;; As in Extism: nothing of a block is an empty output, nothing at 0 leaves what was set before.
   (if (i64.eqz (local.get $length))
     (then
       (if (i64.ne (local.get $handle) (i64.const 0)) (then (call $drop_output)))
       (return)))
-  (if (i64.gt_u (local.get $length) (i64.const 0x4000000))
-    (then (call $fault (i32.const 2) (local.get $handle))))
+  (if (i64.gt_u (local.get $length) (global.get $max_output))
+    (then (call $fault (i32.const 8) (local.get $length))))
   (local.set $byte (call $at (local.get $handle) (local.get $length)))
   (call $cross_block (call $entry_of (local.get $handle)))
-  (call $drop_output)
-  (global.set $output
-    (call $x_alloc (i64.extend_i32_u (call $padded (i32.wrap_i64 (local.get $length))))))
-  (if (i64.eqz (global.get $output))
-    (then (call $fault (i32.const 4) (local.get $length))))
-  (call $push (global.get $output) (local.get $byte) (call $padded (i32.wrap_i64 (local.get $length))))
+  (local.set $bytes (call $padded (i32.wrap_i64 (local.get $length))))
+  (call $open_output (local.get $bytes))
+  (call $push (global.get $output) (local.get $byte) (local.get $bytes))
   (call $x_output_set (global.get $output) (local.get $length))
   (call $trim))
+
+;; Room for an output of so many bytes: where the one before was, or in a block of a power of two. Extism never joins
+;; what was freed, so that outputs that grow a little each time would take more and more of its memory.
+(func $open_output (param $bytes i32)
+  (if (i32.and
+        (i64.ne (global.get $output) (i64.const 0))
+        (i32.le_u (local.get $bytes) (global.get $output_bytes)))
+    (then (return)))
+  (call $drop_output)
+  (global.set $output_bytes
+    (i32.shl (i32.const 1)
+      (i32.sub (i32.const 32) (i32.clz (i32.sub (local.get $bytes) (i32.const 1))))))
+  (global.set $output (call $x_alloc (i64.extend_i32_u (global.get $output_bytes))))
+  (if (i64.eqz (global.get $output))
+    (then (call $fault (i32.const 4) (i64.extend_i32_u (local.get $bytes))))))
 
 ;; Extism passes over an output at 0, so that the one of before is made empty where it is.
 (func $drop_output

@@ -1,8 +1,9 @@
 ;; What is called around each call of an export, and what WASI's edges need. The module that comes after the guest and
-;; has its memory (../wat/shim.wat) puts its functions into the table.
+;; has its memory (shim.wat) puts its functions into the table.
 
-(table (export "shim") 2 funcref)
+(table (export "shim") 3 funcref)
 (type $four (func (param i32 i32 i32 i32) (result i32)))
+(type $pages (func (result i32)))
 
 (func (export "wasi.poll_oneoff") (param i32 i32 i32 i32) (result i32)
   (call_indirect (type $four)
@@ -41,7 +42,7 @@
   (local $at i64)
   (local.set $at
     (call $cross (i32.const 1) (i32.const 0) (i32.const 0) (i64.const 0) (i64.const 0)))
-  (if (i32.ne (call $answered (local.get $at)) (i32.const 32)) (then (call $misunderstood)))
+  (if (i32.ne (call $answered (local.get $at)) (i32.const 48)) (then (call $misunderstood)))
   (global.set $retained (call $x_load (i64.add (local.get $at) (i64.const 24))))
   (global.set $budget (call $x_load (i64.add (local.get $at) (i64.const 32))))
   ;; Half of what 32 bits address: with more, sums of addresses would overflow.
@@ -49,11 +50,24 @@
     (then (global.set $budget (i64.const 0x80000000))))
   (global.set $generations (call $x_load (i64.add (local.get $at) (i64.const 40))))
   (global.set $log_level (i32.wrap_i64 (call $x_load (i64.add (local.get $at) (i64.const 48)))))
+  (global.set $max_request (call $x_load (i64.add (local.get $at) (i64.const 56))))
+  (global.set $max_output (call $x_load (i64.add (local.get $at) (i64.const 64))))
   (global.set $greeted (i32.const 1)))
 
-;; The end of a call, or what is done for one that did not come to its end.
+;; The end of a call.
 (func (export "end")
   (call $flush))
+
+;; What is done for a call that did not come to its end: what it has left crosses, and how many pages of memory the guest
+;; has, -1 if nobody can tell.
+(func (export "collect")
+  (drop
+    (call $receive
+      (call $cross (i32.const 10) (i32.const 0) (i32.const 0)
+        (if (result i64) (ref.is_null (table.get 0 (i32.const 2)))
+          (then (i64.const -1))
+          (else (i64.extend_i32_u (call_indirect (type $pages) (i32.const 2)))))
+        (i64.const 0)))))
 
 ;; What is in use, as this call's output: eight numbers of 64 bits.
 (func (export "stats")

@@ -3,7 +3,7 @@
 (module
   (import "compat:guest" "memory" (memory $guest 0))
   (import "compat" "own" (memory $own 1))
-  (import "compat" "shim" (table 2 funcref))
+  (import "compat" "shim" (table 3 funcref))
   (import "compat" "sleep" (func $sleep (param i64)))
   (import "compat" "record" (func $record (param i32 i32) (result i32)))
   (import "compat" "flush" (func $flush))
@@ -11,8 +11,9 @@
   (import "wasi_snapshot_preview1" "fd_write" (func $w_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "clock_time_get" (func $w_clock (param i32 i64 i32) (result i32)))
   (export "memory" (memory $guest))  ;; WASI looks for it in whoever calls
-  (elem (i32.const 0) func $poll_oneoff $fd_write)
+  (elem (i32.const 0) func $poll_oneoff $fd_write $pages)
   (func (export "ready"))
+  (func $pages (result i32) (memory.size $guest))
 
   ;; Standard output and error are records of kinds 3 and 4; what goes to 2 crosses at once, as a trap may follow.
   (func $fd_write (param $fd i32) (param $vectors i32) (param $count i32) (param $written i32) (result i32)

@@ -7,7 +7,6 @@
 
   (func (export "exchange") (param $at i64) (result i64)
     (local $operation i64) (local $bytes i64) (local $i i64)
-    (if (i64.eqz (local.get $at)) (then (return (i64.const 0))))
     (local.set $operation (i64.and (i64.shr_u (call $load (local.get $at)) (i64.const 16)) (i64.const 0xffff)))
     (if (i64.eq (local.get $operation) (i64.const 1))
       (then
@@ -15,7 +14,9 @@
         (call $store (i64.add (local.get $at) (i64.const 32)) (i64.const 0x4000000))
         (call $store (i64.add (local.get $at) (i64.const 40)) (i64.const 0x1f0000))
         (call $store (i64.add (local.get $at) (i64.const 48)) (i64.const 0))
-        (local.set $bytes (i64.const 32)))
+        (call $store (i64.add (local.get $at) (i64.const 56)) (i64.const 0x1000000))
+        (call $store (i64.add (local.get $at) (i64.const 64)) (i64.const 0x1000000))
+        (local.set $bytes (i64.const 48)))
       (else
         (if (i64.lt_u (local.get $operation) (i64.const 32)) (then (return (i64.const 0))))
         (local.set $bytes

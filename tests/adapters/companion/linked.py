@@ -14,9 +14,9 @@ from adapters.companion.rewriting import rewrite
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BEGIN", "END", "FREE", "HOST", "STANDIN", "STATS", "Linked", "validates"]
+__all__ = ["BEGIN", "COLLECT", "END", "FREE", "HOST", "STANDIN", "STATS", "Linked", "validates"]
 
-BEGIN, END, STATS, FREE, HOST, HOST_1 = "1", "2", "3", "8", "7", "6"
+BEGIN, END, STATS, COLLECT, FREE, HOST, HOST_1 = "1", "2", "3", "4", "8", "7", "6"
 
 #: What the guests of these tests import of the companion. ``env.log_info`` appends its argument.
 STANDIN = bytes(
@@ -26,6 +26,7 @@ STANDIN = bytes(
         (global.set $journal (i64.add (i64.mul (global.get $journal) (i64.const 10)) (local.get 0))))
       (func (export "begin") (call $append (i64.const 1)))
       (func (export "end") (call $append (i64.const 2)))
+      (func (export "collect") (call $append (i64.const 4)))
       (func (export "stats") (call $append (i64.const 3)))
       (func (export "env.log_info") (param i64) (call $append (local.get 0)))
       (func (export "env.free") (param i64) (call $append (i64.const 8)))

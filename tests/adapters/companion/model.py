@@ -27,6 +27,7 @@ ASKED: dict[str, int] = {
 }
 
 _LONGEST = 2**26 - 8
+_LARGEST = 2**24  # bytes of a request, or of an output
 _LONGEST_RECORD = 2**15
 _OUTBOX = 2**16
 _SLOTS = 65_535
@@ -47,6 +48,7 @@ class Block:
     private: bool = True
     freed: bool = False
     gone: bool = False
+    squeezed: bool = False  # gone for want of room, and the guest had not freed it
     reclaimed: bool = False
 
 
@@ -84,7 +86,8 @@ class Model:
         self._retained = retained
         self._queue = queue
         self._generations = generations
-        self._log_level = log_level
+        self.host_level = log_level
+        self.log_level = log_level
         self._at: Block | None = None  # the block that was used last, which is found without a look-up
         self._records: list[tuple[int, bytes]] = []
         self._waiting = 0  # bytes of them
@@ -129,9 +132,12 @@ class Model:
             self.heap.give(dropped.address, dropped.order)
 
     def _squeeze(self) -> Block | None:
-        if len(self.crossed) > 8:
-            return self._drop_oldest(self.crossed)
-        return self._drop_oldest(self.private) if len(self.private) > 64 else None
+        blocks = self.crossed if len(self.crossed) > 8 else self.private if len(self.private) > 64 else None
+        if blocks is None:
+            return None
+        block = self._drop_oldest(blocks)
+        block.squeezed = not block.freed
+        return block
 
     # Blocks
 
@@ -140,7 +146,7 @@ class Model:
         if not length:
             return 0
         if length > _LONGEST:
-            self._fault(4, length)
+            self._fault(10, length)
         order = max(5, (length + 7).bit_length())
         while not self.heap.fits(order):
             dropped = self._squeeze()
@@ -177,7 +183,7 @@ class Model:
         if block is None or base > block.handle:
             return None
         if base < block.handle or block.gone:
-            self._fault(1, handle)
+            self._fault(9 if block.squeezed and base == block.handle else 1, handle)
         return block
 
     def _use(self, handle: int, count: int) -> tuple[Block, int]:
@@ -242,6 +248,8 @@ class Model:
         return block
 
     def _receive(self, reply: bytes | None) -> int:
+        if reply is not None:
+            self.log_level = self.host_level
         handle = self.alloc(len(reply)) if reply else 0
         if reply:
             block = self.slots[handle >> 26 & 0xFFFF]
@@ -254,6 +262,8 @@ class Model:
         request = b""
         if handle:
             block = self._passed(handle)
+            if block.length > _LARGEST:
+                self._fault(7, block.length)
             request = bytes(block.data[: block.length])
         self._cross(operation, request)
         return self._receive(reply)
@@ -277,7 +287,7 @@ class Model:
         self._trim()
 
     def log(self, name: str, handle: int) -> None:
-        if TOLD[name] - Record.LOG_TRACE >= self._log_level:
+        if TOLD[name] - Record.LOG_TRACE >= self.log_level:
             self.tell(TOLD[name], handle)
 
     def error_set(self, handle: int) -> None:
@@ -296,8 +306,8 @@ class Model:
         if not length:
             self.output = b""
             return
-        if length > 2**26:
-            self._fault(2, handle)
+        if length > _LARGEST:
+            self._fault(8, length)
         block, offset = self._look_up(handle, length)
         self._cross_block(block)
         self.output = bytes(block.data[offset : offset + length])

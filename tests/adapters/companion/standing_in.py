@@ -92,6 +92,7 @@ class Companion:
     Attributes:
         crossings: What has crossed, the greeting left out.
         reply: The answer to the next request of the guest's.
+        log_level: What every answer says is logged from now on.
         forge: Answers in the host's place, given the window's offset and length; returns the answer's offset.
         answered_beside: Answers that stood in a block of their own.
 
@@ -119,6 +120,7 @@ class Companion:
             self.store.set_fuel(2**62)
         self.crossings: list[Crossing] = []
         self.reply: bytes | None = None
+        self.log_level: int | None = None
         self.forge: Callable[[int, int], int] | None = None
         self.answered_beside = 0
         self.greeting = greeting(retained=retained, budget=budget, generations=generations, log_level=log_level)
@@ -241,9 +243,9 @@ class Companion:
 
     def answer(self, at: int, room: int, reply: bytes) -> int:
         """Answer as the product's host does: in the window if there is room, or in a block of the answer's own."""
-        data = encode_answer(reply)
+        data = encode_answer(reply, log_level=self.log_level)
         if len(data) > room:
-            data = encode_answer(reply, own_block=True)
+            data = encode_answer(reply, log_level=self.log_level, own_block=True)
             at = int(self.kernel["alloc"](self.store, len(data)))
             self.answered_beside += 1
         self.write(at, data)

@@ -37,6 +37,14 @@ def in_a_block(size: int, answers: int, flags: int, length: int) -> Forge:
     return forge
 
 
+def with_the_level(level: int) -> Forge:
+    def forge(companion: Companion, at: int, _: int) -> int:
+        companion.write(at, _HEAD.pack(1, 0, level, 8, 0))
+        return at
+
+    return forge
+
+
 def nowhere(at: int) -> Forge:
     return lambda _, __, ___: at
 
@@ -66,6 +74,8 @@ FORGED: dict[str, Forge] = {
     "cut off in its head": in_a_block(8, 1, 2, 8),
     "cut off before its length": in_a_block(16, 1, 2, 8),
     "cut off after its length": in_a_block(24, 1, 2, 1),
+    "a log level that there is not": with_the_level(6),
+    "something beside the log level": with_the_level(2**32 + 1),
     "within a block": within_the_window,
     "beyond the memory": nowhere(2**40),
     "before the memory": nowhere(-8),
@@ -126,6 +136,33 @@ def test_the_guest_is_greeted_once_if_it_is_understood() -> None:
     assert companion.call("env.get_log_level") == 3
     companion.greeting = greeting(retained=1, budget=2**20, generations=9, log_level=4)
     companion.begin()
+    assert companion.call("env.get_log_level") == 3
+
+
+@pytest.mark.parametrize("reply", [b"", b"reply", bytes(_WINDOW)], ids=["empty", "in the window", "in a block"])
+def test_every_answer_brings_the_log_level_and_without_one_it_stays(reply: bytes) -> None:
+    companion = Companion(log_level=3)
+    text = companion.make(b"a detail")
+    for told, level in ((None, 3), (0, 0), (None, 0), (4, 4), (1, 1)):
+        companion.log_level = told
+        companion.reply = None
+        companion.call("host.ws_send", text)
+        companion.reply = reply
+        companion.call("host.ws_receive", 0)
+        companion.take_crossings()
+        assert companion.call("env.get_log_level") == level
+        for number in range(5):
+            companion.call(f"env.log_{('trace', 'debug', 'info', 'warn', 'error')[number]}", text)
+        companion.call("flush")
+        logged = [kind for crossing in companion.take_crossings() for kind, _ in crossing.records]
+        assert logged == [Record.LOG_TRACE + number for number in range(level, 5)]
+
+
+def test_a_crossing_without_an_answer_leaves_the_log_level() -> None:
+    companion = Companion(log_level=3)
+    companion.log_level = 0
+    companion.call("host.ws_send", companion.make(b"request"))
+    companion.call("sleep", 1)
     assert companion.call("env.get_log_level") == 3
 
 

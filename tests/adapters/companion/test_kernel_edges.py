@@ -72,7 +72,7 @@ def test_an_output_that_is_a_fault_leaves_the_one_before() -> None:
     companion = Companion()
     block = companion.make(b"output")
     companion.call("env.output_set", block, 6)
-    for handle, length in ((block, 9), (block + 1, 2**26 + 1), (1, 1)):
+    for handle, length in ((block, 9), (block + 1, 2**24 + 1), (1, 1)):
         with pytest.raises(Fault):
             companion.call("env.output_set", handle, length)
         assert companion.output() == b"output"
@@ -167,3 +167,14 @@ def test_buddies_at_the_very_end_of_the_heap_are_joined() -> None:
     heap_bytes = companion.stats().heap_bytes
     assert heap_bytes == 66 * 32
     assert read_heap(companion, heap_bytes).free == {64 * 32: 6}
+
+
+def test_outputs_that_grow_take_no_more_than_a_few_times_the_last() -> None:
+    companion = Companion()
+    largest = 2**20
+    block = companion.call("env.alloc", largest)
+    before = companion.kernel["memory"].data_len(companion.store)
+    for length in range(2**14, largest + 1, 2**14):
+        companion.call("env.output_set", block, length)
+    assert companion.kernel["memory"].data_len(companion.store) - before <= 3 * largest
+    assert companion.dishonest() == 0

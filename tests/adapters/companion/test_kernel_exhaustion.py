@@ -34,10 +34,20 @@ def test_a_spent_budget_is_a_fault_that_names_the_bytes_and_harms_nothing() -> N
     for length in (2**16 - 8, 2**16, 40_000, 2**26, 2**40, -1):
         with pytest.raises(Fault) as caught:
             companion.call("env.alloc", length)
-        assert (caught.value.reason, caught.value.handle) == (4, length)
+        assert (caught.value.reason, caught.value.handle) == (4 if 0 < length < 2**26 - 8 else 10, length)
         sound(companion)
     assert companion.stats().heap_bytes <= 2**16
     assert [companion.read(handle + 480, 20) for handle in made] == [text[-20:] for text in texts]
+
+
+def test_what_has_gone_for_want_of_room_is_told_from_what_was_used_long_ago() -> None:
+    companion = Companion(retained=2**40, budget=2**16)
+    made = [companion.make(bytes([number]) * 400) for number in range(200)]
+    with pytest.raises(Fault) as caught:
+        companion.call("env.load_u8", made[0])
+    assert (caught.value.reason, caught.value.handle) == (9, made[0])
+    assert companion.read(made[-1], 4) == bytes([199]) * 4
+    sound(companion)
 
 
 def test_a_budget_may_be_spent_to_its_last_byte() -> None:

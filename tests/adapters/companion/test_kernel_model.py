@@ -235,6 +235,14 @@ class Kernel(RuleBasedStateMachine):
         if block is not None and block not in self.blocks:
             self.blocks.append(block)
 
+    @rule(level=st.integers(0, 4))
+    def the_hosts_log_level_changes(self, level: int) -> None:
+        self.companion.log_level = self.model.host_level = level
+
+    @rule()
+    def asks_for_the_log_level(self) -> None:
+        self.agree("env.get_log_level", (), lambda: self.model.log_level)
+
     @rule(nanoseconds=st.integers(0, 2**63 - 1))
     def sleeps(self, nanoseconds: int) -> None:
         self.agree("sleep", (nanoseconds,), lambda: self.model.sleep(nanoseconds))

@@ -9,14 +9,15 @@ import pytest
 import wasmtime
 
 from adapters.companion.rewriting import rewrite
-from adapters.companion.trampoline import END, STATS, Types, trampoline
+from adapters.companion.trampoline import COLLECT, STATS, Types, trampoline
 from tests.adapters.companion.linked import BEGIN as B
+from tests.adapters.companion.linked import COLLECT as C
 from tests.adapters.companion.linked import END as E
 from tests.adapters.companion.linked import STANDIN, Linked, validates
 from tests.adapters.companion.linked import STATS as S
 
 LOG = '(import "extism:host/env" "log_info" (func $log (param i64)))'
-OURS = {END, STATS}
+OURS = {COLLECT, STATS}
 
 
 def logs(name: str, digit: int, signature: str = "") -> str:
@@ -44,8 +45,8 @@ def test_the_guest_s_return_code_is_returned(code: int) -> None:
 def test_the_end_and_the_figures_can_be_asked_for_alone() -> None:
     guest = Linked("(module)")
     assert guest.exports == OURS
-    assert (guest.call(END), guest.journal) == (0, f"{B}{E}")
-    assert (guest.call(STATS), guest.journal) == (0, f"{B}{E}{B}{S}")
+    assert (guest.call(COLLECT), guest.journal) == (0, f"{B}{C}")
+    assert (guest.call(STATS), guest.journal) == (0, f"{B}{C}{B}{S}")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_what_extism_cannot_call_is_left_out(signature: str) -> None:
     assert guest.guest.exports == {"g"}
 
 
-NAMES = ("", " ", "memory", "begin", 'a"b\\c', "\0", "Ω" * 100, "\U0001f40d", "x" * 300)
+NAMES = ("", " ", "memory", "begin", 'a"b\\c', "\x01", "Ω" * 100, "\U0001f40d", "x" * 300)
 
 
 def test_a_name_may_be_any_text() -> None:

@@ -15,6 +15,7 @@ from adapters.net.gateway import Gateway
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import WebSocketConnector
 from tests.support.doors import NoConnector
+from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,6 +224,34 @@ async def test_whatever_a_connector_or_its_socket_raises_is_a_failure_of_the_net
         assert lost.value.problem == f"its socket raised {name}"
         assert "secret" not in str(lost.value)
     await socket.close()
+
+
+class Careless(Foreign):
+    """A socket that returns whatever it likes, and never comes to an end of closing."""
+
+    def __init__(self, message: Any) -> None:
+        super().__init__(EOFError(), opens=True)
+        self.message = message
+
+    async def receive(self) -> str | bytes:
+        return self.message  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("message", [None, 5, {"a": 1}], ids=repr)
+async def test_a_socket_that_keeps_no_promise_is_lost_and_given_up(
+    message: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.net.gateway._LONGEST_CLOSE", 0.01)
+    policy = NetworkPolicy(also="wss://api.example/*", allow_private=True)
+    made = Gateway("p", policy, (), Careless(message), lambda: pytest.fail("no HTTP client is needed"))
+    socket = await connect(made, "wss://api.example/")
+    with pytest.raises(ConnectionLostError, match=f"its socket returned {type(message).__name__}"):
+        await socket.receive()
+    async with asyncio.timeout(HANG):
+        await socket.close()
 
 
 async def test_our_own_errors_of_a_connector_stay_as_they_are() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +10,6 @@ from adapters.companion.exchange import BorderError
 from adapters.errors import PluginCallError
 from adapters.runtime.border import KernelLimits
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError, PluginTrapError
-from adapters.voice import Voice
 from tests.adapters.runtime.guests import echo, module
 
 if TYPE_CHECKING:
@@ -40,19 +38,6 @@ KERNEL = """
     (i32.const 0))
   (func (export "set_without_a_name") (result i32)
     (call $var_set (i64.const 0) (call $input_offset))
-    (i32.const 0))
-  (func (export "log") (result i32)
-    (call $log_trace (call $input_offset))
-    (call $log_debug (call $input_offset))
-    (call $log_info (call $input_offset))
-    (call $log_warn (call $input_offset))
-    (call $log_error (call $input_offset))
-    (i32.const 0))
-  (func (export "level") (result i32) (call $get_log_level))
-  (func (export "log_call_log") (result i32)
-    (call $log_info (call $block (i32.const 8) (i32.const 8)))
-    (drop (call $host (call $input_offset)))
-    (call $log_info (call $block (i32.const 8) (i32.const 8)))
     (i32.const 0))
 
   (func (export "fail") (result i32) (call $error_set (call $input_offset)) (i32.const 5))
@@ -198,57 +183,6 @@ async def test_an_error_that_is_taken_back_or_belongs_to_an_earlier_call_is_none
     assert (await guest.attempt("say_nothing", b"")).error is None
 
 
-async def test_logs_reach_the_plugins_logger_at_their_levels(
-    make_guest: MakeGuest, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    guest = make_guest(wasm=module(KERNEL), redact=lambda text: text.replace("s3cret", "***"))
-    await guest.call("log", b"the key s3cret\nline two")
-    levels = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
-    assert [(record.name, record.levelno, record.getMessage()) for record in caplog.records] == [
-        ("compat.plugin.example", level, line) for level in levels for line in ("the key ***", "line two")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("logger", "level", "told"),
-    [(logging.DEBUG, 0, 5), (logging.INFO, 2, 3), (logging.WARNING, 3, 2), (logging.ERROR, 4, 1)],
-)
-async def test_a_guest_is_told_the_loggers_level_and_what_is_below_it_never_crosses(
-    make_guest: MakeGuest, caplog: pytest.LogCaptureFixture, logger: int, level: int, told: int
-) -> None:
-    caplog.set_level(logger)
-    voice = Deaf(logging.getLogger("compat.plugin.example"))
-    guest = make_guest(wasm=module(KERNEL), voice=voice)
-    assert (await guest.attempt("level", b"")).code == level
-    await guest.call("log", b"x")
-    assert voice.crossed == told
-
-
-class Deaf(Voice):
-    """A voice that only counts the records that it is given."""
-
-    crossed = 0
-
-    def say(self, level: int, text: str) -> None:
-        self.crossed += 1
-
-
-async def test_what_is_logged_before_a_host_call_is_told_before_it(
-    make_guest: MakeGuest, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    told: list[int] = []
-
-    def host(_: bytes) -> bytes:
-        told.append(len(caplog.records))
-        return b""
-
-    await make_guest(host, wasm=module(KERNEL)).call("log_call_log", b"x")
-    assert told == [1]
-    assert len(caplog.records) == 2
-
-
 @pytest.mark.parametrize(
     ("export", "data", "output"),
     [
@@ -279,7 +213,7 @@ KEEPS_LITTLE = KernelLimits(retained=1, budget=4 * 2**20)
         ("unknown", "unknown-block", "never given: 0x123456789a", "tell its author"),
         ("unknown_request", "unknown-block", "never given: 0xfffffffffffffffb", "tell its author"),
         ("within", "unknown-block", "never given", "tell its author"),
-        ("huge", "out-of-memory", "asked for 1.0 GiB of Extism's memory", "memory_budget"),
+        ("huge", "out-of-memory", "asked for 1.0 GiB of Extism's memory", "in pieces"),
         ("too_much", "out-of-memory", "where its blocks may take 4.0 MiB", "memory_budget"),
         ("http", "kernel-http", "no network policy reaches", "host function http_request"),
     ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
+import sys
 import threading
-from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,86 +15,9 @@ from adapters.companion.exchange import HOST_OPERATIONS, BorderError, Operation,
 from adapters.observe import Crossing, Direction
 from adapters.runtime.border import Fault, KernelLimits
 from adapters.runtime.errors import GuestStoppedError
+from adapters.voice import Voice
+from tests.adapters.runtime.crossings import AT, SEND, answer_in, crossing, exchanged, record
 from tests.adapters.runtime.guests import AN_HOUR, answer_nothing, border_of, echo
-
-if TYPE_CHECKING:
-    from adapters.runtime.border import Border
-    from adapters.runtime.engine import Window
-
-AT = 4_096
-SEND = HOST_OPERATIONS["ws_send"]
-HEAD = struct.Struct("<HHIIIIIqqq")
-
-
-class FakeWindow:
-    """Extism's memory with one block in it, the window at ``AT``."""
-
-    def __init__(self, block: bytes, *, room_elsewhere: bool = True) -> None:
-        self.blocks = {AT: bytearray(block)}
-        self._room_elsewhere = room_elsewhere
-
-    def length(self, offset: int) -> int:
-        return len(self.blocks.get(offset, b""))
-
-    def read(self, offset: int, length: int) -> bytes:
-        assert length <= len(self.blocks[offset & -AT]) - offset % AT, "it read beyond the block"
-        return bytes(self.blocks[offset & -AT][offset % AT :][:length])
-
-    def write(self, offset: int, data: bytes) -> None:
-        assert len(data) <= len(self.blocks[offset]), "it wrote beyond the block"
-        self.blocks[offset][: len(data)] = data
-
-    def alloc(self, size: int) -> int:
-        if not self._room_elsewhere:
-            return 0
-        self.blocks[2 * AT] = bytearray(size)
-        return 2 * AT
-
-
-def record(kind: int, data: bytes) -> bytes:
-    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
-
-
-def crossing(
-    operation: int,
-    request: bytes = b"",
-    records: bytes = b"",
-    *,
-    version: int = 1,
-    flags: int = 0,
-    one: int = 0,
-    other: int = 0,
-    records_length: int | None = None,
-    request_length: int | None = None,
-    room: int = 1_024,
-) -> bytes:
-    """A block with a crossing; the lengths are the true ones unless others are given."""
-    head = HEAD.pack(
-        version,
-        operation,
-        room,
-        len(records) if records_length is None else records_length,
-        0,
-        len(request) if request_length is None else request_length,
-        flags,
-        one,
-        other,
-        0,
-    )
-    return (head + records + request).ljust(room, b"\0")
-
-
-def exchanged(border: Border, block: bytes, **options: Any) -> tuple[int, FakeWindow]:
-    """Let a crossing come to a border: where its answer is, and the memory."""
-    window = FakeWindow(block, **options)
-    return border.exchange(cast("Window", window), AT), window
-
-
-def answer_in(window: FakeWindow, at: int) -> bytes:
-    """The bytes of the one answer in a block."""
-    answers, flags, _, length, _ = struct.unpack_from("<IIQII", window.blocks[at])
-    assert (answers, flags) == (1, 0 if at == AT else 2)
-    return bytes(window.blocks[at][24 : 24 + length])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +32,7 @@ def answer_in(window: FakeWindow, at: int) -> bytes:
         pytest.param(crossing(SEND, records_length=1_024 - 40), "does not fit into its block", id="records"),
         pytest.param(crossing(SEND, records_length=12), "does not fit into its block", id="records not padded"),
         pytest.param(crossing(0), "the unknown operation 0", id="no operation"),
-        pytest.param(crossing(10), "the unknown operation 10", id="between the operations"),
+        pytest.param(crossing(11), "the unknown operation 11", id="between the operations"),
         pytest.param(crossing(65_535), "the unknown operation 65535", id="beyond the operations"),
         pytest.param(
             crossing(HOST_OPERATIONS["ws_close"]), "the unknown operation", id="a host function that nobody answers"
@@ -198,10 +121,10 @@ def test_the_greeting_tells_what_is_kept_and_what_is_logged() -> None:
     logger = logging.getLogger("compat.plugin.example")
     logger.setLevel(logging.ERROR)
     try:
-        at, window = exchanged(border_of(limits=KernelLimits(1, 2**40, 3)), crossing(Operation.GREET))
+        at, window = exchanged(border_of(limits=KernelLimits(1, 2**40, 3, 5, 6)), crossing(Operation.GREET))
     finally:
         logger.setLevel(logging.NOTSET)
-    assert struct.unpack("<4Q", answer_in(window, at)) == (1, 2**40, 3, 4)
+    assert struct.unpack("<6Q", answer_in(window, at)) == (1, 2**40, 3, 4, 5, 6)
 
 
 def test_a_guest_that_is_worn_is_told_of_once() -> None:
@@ -230,6 +153,43 @@ def test_a_call_begins_without_the_fault_and_the_error_of_the_one_before() -> No
     assert (border.fault is None, border.error) == (False, b"an error")
     border.begin()
     assert (border.fault is None, border.error) == (True, None)
+
+
+CUT = 32 * 1024  # bytes; the companion cuts records off there
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"x" * (CUT - 1), b"x" * (CUT - 1)),
+        (b"x" * CUT, b"x" * (CUT - 4_096) + b" [cut]"),
+        (b"one\ntwo\n" + b"x" * (CUT - 8), b"one\ntwo\n[cut]"),
+        (b"x" * (CUT - 9) + b"\n3456789\n", b"x" * (CUT - 9) + b"\n3456789\n[cut]"),
+    ],
+    ids=["whole", "one line", "lines", "ended"],
+)
+def test_of_a_record_that_was_cut_off_the_last_line_is_dropped(body: bytes, told: bytes) -> None:
+    heard: list[str] = []
+
+    class Heard(Voice):
+        def say(self, level: int, text: str) -> None:
+            heard.append(text)
+
+    border = border_of(voice=Heard(logging.getLogger("compat.plugin.example")))
+    for kind in (Record.ERROR, Record.LOG_ERROR):
+        exchanged(border, crossing(Operation.FLUSH, b"", record(kind, body), room=2 * CUT))
+    assert (border.error, heard) == (told, [told.decode()])
+
+
+@pytest.mark.parametrize("kind", [Record.STDOUT, Record.STDERR])
+def test_of_a_stream_nothing_is_dropped_however_long_its_pieces_are(
+    kind: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    border = border_of()
+    for piece in ((b"x" * 63 + b"\n") * (CUT // 64), b"the end\n"):
+        exchanged(border, crossing(Operation.FLUSH, b"", record(kind, piece), room=2 * CUT))
+    assert [item.getMessage() for item in caplog.records] == ["x" * 63] * (CUT // 64) + ["the end"]
 
 
 def test_records_are_taken_before_the_request_although_it_is_refused() -> None:
@@ -301,3 +261,23 @@ def test_host_calls_are_observed_with_what_crosses_and_counted() -> None:
         ("example#7", Direction.HOST_RETURN, "ws_send", b"REQUEST"),
     ]
     assert border.calls == 1
+
+
+def test_to_set_a_variable_takes_no_longer_among_ten_thousand() -> None:
+    border = border_of()
+
+    def steps(name: int) -> int:
+        """Python functions and generators that are entered while a variable is set."""
+        entered: list[str] = []
+        sys.setprofile(lambda frame, event, _: entered.append(frame.f_code.co_name) if event == "call" else None)
+        try:
+            exchanged(border, crossing(Operation.VAR_SET, b"value", record(Record.NAME, name.to_bytes(8, "little"))))
+        finally:
+            sys.setprofile(None)
+        return len(entered)
+
+    first = [steps(name) for name in range(2)]
+    for name in range(2, 10_000):
+        exchanged(border, crossing(Operation.VAR_SET, b"value", record(Record.NAME, name.to_bytes(8, "little"))))
+    assert steps(10_000) <= max(first)
+    assert steps(0) <= max(first)  # once more

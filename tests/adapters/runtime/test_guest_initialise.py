@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,14 @@ import wasmtime
 
 from adapters.errors import PluginCallError
 from adapters.runtime.errors import GuestStoppedError, PluginExitError, PluginTimeoutError, PluginTrapError
+from adapters.runtime.links import check_links
+from adapters.runtime.watch import Watch
 from tests.adapters.runtime.guests import AN_HOUR, Turnstile, echo, module
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.adapters.runtime.conftest import MakeGuest
 
 #: The ways to initialise a module, by what errors call them.
@@ -52,6 +57,7 @@ def beginning(way: str, body: str) -> bytes:
 async def test_a_module_is_initialised_once_before_its_first_call(make_guest: MakeGuest, way: str) -> None:
     guest = make_guest(wasm=beginning(way, NOTE))
     assert [(await guest.attempt("ran", b"")).code for _ in range(3)] == [1, 1, 1]
+    assert guest.initialised
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,22 @@ async def test_one_that_hangs_is_ended_at_its_deadline(make_guest: MakeGuest, wa
     assert not guest.lingering
 
 
+async def test_every_call_is_told_of_a_deadline_at_which_it_cannot_be_stopped(make_guest: MakeGuest) -> None:
+    turnstile = Turnstile()
+    wasm = beginning("_initialize", ASK)
+    guest = make_guest(turnstile, wasm=wasm, initialise_timeout=0.05, watch=Watch(linger_after=0.05))
+    waiting = [asyncio.create_task(guest.call("ran", b"")) for _ in range(2)]
+    await turnstile.reached()
+    await asyncio.wait(waiting, timeout=HANG)
+    late = asyncio.create_task(guest.call("empty", b""))
+    for task in (*waiting, late):
+        with pytest.raises(PluginTimeoutError, match=r"initialisation did not return within 0\.05 s"):
+            await asyncio.wait_for(task, HANG)
+    assert guest.lingering
+    assert not guest.initialised
+    turnstile.open()
+
+
 async def test_its_deadline_is_none_of_the_calls_that_follow(make_guest: MakeGuest) -> None:
     turnstile = Turnstile()
     guest = make_guest(turnstile, wasm=module(TEXTS + WAYS["_initialize"].replace("{body}", NOTE) + ASKS))
@@ -191,6 +213,22 @@ async def test_what_a_host_function_raises_surfaces_at_every_call(make_guest: Ma
             await asyncio.wait_for(guest.call("ran", b""), HANG)
     assert asked == [b"begun"]
     assert not guest.usable
+
+
+async def test_a_module_that_cannot_be_instantiated_is_told_in_extisms_words_without_blaming_the_plugin(
+    make_guest: MakeGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    check_links()  # from here on it is the guest's own instantiation that fails
+    monkeypatch.setenv("EXTISM_CACHE_CONFIG", str(tmp_path / "missing.toml"))
+    guest = make_guest()
+    with pytest.raises(PluginTrapError) as caught:
+        await guest.call("echo", b"")
+    assert caught.value.export == ""
+    assert re.fullmatch(
+        "plugin 'example': could not be instantiated: .*No such file or directory.*", caught.value.message
+    )
+    assert caught.value.remedy.startswith("Run plugin-compat inspect on the module; if it finds nothing, check the")
+    assert (guest.usable, guest.initialised) == (False, False)
 
 
 async def test_a_module_that_has_nothing_to_initialise_is_ready(make_guest: MakeGuest) -> None:

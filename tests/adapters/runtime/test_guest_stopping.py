@@ -15,7 +15,7 @@ import pytest
 
 from adapters.runtime import guest as room
 from adapters.runtime.engine import InstantiationError
-from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError, PluginTrapError
+from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError
 from adapters.runtime.watch import Watch
 from tests.adapters.runtime.guests import Attentive, Clock, Turnstile
 from tests.support.waiting import HANG, until
@@ -161,7 +161,7 @@ async def test_calls_that_wait_are_refused_when_the_guest_is_stopped_and_so_are_
     assert ended == b"x" or isinstance(ended, GuestStoppedError)
 
 
-async def test_a_guest_that_cannot_be_stopped_lingers_releases_its_caller_and_is_reaped_when_it_wakes(
+async def test_a_guest_that_cannot_be_stopped_lingers_releases_its_callers_and_is_reaped_when_it_wakes(
     make_guest: MakeGuest, caplog: pytest.LogCaptureFixture
 ) -> None:
     turnstile = Turnstile()
@@ -172,10 +172,12 @@ async def test_a_guest_that_cannot_be_stopped_lingers_releases_its_caller_and_is
     await asyncio.sleep(0)
     with caplog.at_level(logging.WARNING):
         await guest.aclose()
-    with pytest.raises(GuestStoppedError):
-        await running
+    for task in (running, waiting, asyncio.create_task(guest.call("count", b""))):
+        with pytest.raises(GuestStoppedError):
+            await asyncio.wait_for(task, HANG)
     assert not guest.usable
     assert HASTY.lingering() == [guest]
+    await until(lambda: caplog.records, "it is told")
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
         (
             "compat.plugin.example",
@@ -185,8 +187,6 @@ async def test_a_guest_that_cannot_be_stopped_lingers_releases_its_caller_and_is
     turnstile.open()
     await has_ended(guest)
     assert HASTY.lingering() == []
-    with pytest.raises(GuestStoppedError):
-        await waiting
 
 
 async def test_a_guest_that_cannot_be_stopped_at_its_deadline_releases_its_caller_as_timed_out(
@@ -195,14 +195,48 @@ async def test_a_guest_that_cannot_be_stopped_at_its_deadline_releases_its_calle
     turnstile = Turnstile()
     guest = make_guest(turnstile, watch=HASTY)
     begun = HASTY.clock()
+    running = asyncio.create_task(guest.call("host", b"x", timeout=0.1))
+    await turnstile.reached()
+    waiting = asyncio.create_task(guest.call("echo", b"x"))
     with pytest.raises(PluginTimeoutError) as caught:
-        await guest.call("host", b"x", timeout=0.1)
+        await running
+    with pytest.raises(GuestStoppedError, match="echo"):
+        await asyncio.wait_for(waiting, HANG)
     assert HASTY.clock() - begun > 0.1 + HASTY.linger_after
     assert caught.value.timeout == 0.1
     await until(lambda: HASTY.lingering() == [guest], "it is counted")
     turnstile.open()
     await has_ended(guest)
     assert HASTY.lingering() == []
+
+
+async def test_logging_that_raises_when_a_guest_lingers_ends_no_deadline_of_others(make_guest: MakeGuest) -> None:
+    turnstile, refused = Turnstile(), threading.Event()
+
+    def broken(_: logging.LogRecord) -> bool:
+        refused.set()
+        raise KeyError("a bug of the user's filter")
+
+    watch = Watch(linger_after=0.05)
+    lingering, other = make_guest(turnstile, watch=watch), make_guest(watch=watch)
+    running = asyncio.create_task(lingering.call("host", b"x"))
+    await turnstile.reached()
+    waiting = asyncio.create_task(lingering.call("echo", b"x"))
+    await asyncio.sleep(0)
+    logger = logging.getLogger("compat.plugin.example")
+    logger.addFilter(broken)
+    try:
+        await asyncio.wait_for(lingering.aclose(), HANG)
+        assert await asyncio.to_thread(refused.wait, HANG)
+    finally:
+        logger.removeFilter(broken)
+    for task in (running, waiting):
+        with pytest.raises(GuestStoppedError):
+            await asyncio.wait_for(task, HANG)
+    with pytest.raises(PluginTimeoutError):
+        await asyncio.wait_for(other.call("loop", b"", timeout=0.1), HANG)
+    turnstile.open()
+    await has_ended(lingering)
 
 
 @pytest.mark.parametrize("how", ["stopped", "past its deadline"])
@@ -242,9 +276,10 @@ async def test_a_guest_that_is_instantiated_for_long_lingers_until_then(
     assert await asyncio.to_thread(instantiating.wait, HANG)
     await guest.aclose()
     assert HASTY.lingering() == [guest]
+    for task in (waiting, asyncio.create_task(guest.call("count", b""))):
+        with pytest.raises(GuestStoppedError):
+            await asyncio.wait_for(task, HANG)
     go_on.set()
-    with pytest.raises(PluginTrapError, match="too late"):
-        await waiting
     await has_ended(guest)
     assert HASTY.lingering() == []
 

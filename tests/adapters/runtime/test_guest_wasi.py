@@ -125,6 +125,15 @@ async def test_what_a_guest_wrote_to_stderr_before_a_trap_is_in_the_error_withou
     assert [record.getMessage() for record in caplog.records] == ["panic: ***"]
 
 
+async def test_what_it_wrote_in_earlier_calls_is_not_in_the_error(make_guest: MakeGuest) -> None:
+    guest = make_guest(wasm=module(PRINTS))
+    for _ in range(40):
+        await guest.call("err", b"")
+    with pytest.raises(PluginTrapError) as caught:
+        await guest.call("panic", b"")
+    assert caught.value.said == "panic: s3cret"
+
+
 async def test_what_it_printed_before_a_trap_is_told_although_it_had_not_crossed(
     make_guest: MakeGuest, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,7 +13,7 @@ import pytest
 from adapters.companion.linking import Linked, link
 from adapters.runtime import links
 from adapters.runtime.border import Border
-from adapters.runtime.errors import UnsupportedRuntimeError
+from adapters.runtime.errors import TESTED_EXTISM, UnsupportedRuntimeError
 from adapters.runtime.links import check_links
 from adapters.voice import Voice
 from detectors.errors import PluginError, UsageError
@@ -28,9 +29,9 @@ Modules = list[dict[str, str]]
 @pytest.fixture(autouse=True)
 def found_out_anew() -> Iterator[None]:
     """What another test has found out is not known in this one, nor the other way round."""
-    links._problem.cache_clear()
+    links._try_links.cache_clear()
     yield
-    links._problem.cache_clear()
+    links._try_links.cache_clear()
 
 
 def linking_as(change: Callable[[Modules], Modules]) -> Callable[[bytes], Linked]:
@@ -75,27 +76,35 @@ def test_one_that_does_not_is_named_with_its_version_and_a_remedy(monkeypatch: p
     assert caught.value.message.startswith(f"Extism {version} does not link plugins as it has to: ")
     assert problem in caught.value.message
     assert not caught.value.message.endswith(": ")
-    assert caught.value.remedy == "Install the version of extism-sys that plugin-compat is tested with"
+    assert (caught.value.installed, TESTED_EXTISM in caught.value.remedy) == (version, True)
     assert isinstance(caught.value, UsageError)  # no plugin is to blame
 
 
-@pytest.mark.parametrize("works", [True, False])
-def test_it_is_found_out_once(monkeypatch: pytest.MonkeyPatch, *, works: bool) -> None:
+def test_that_it_works_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
 
     def counted(wasm: bytes) -> Linked:
         asked.append(wasm)
-        return link(wasm) if works else refused(wasm)
+        return link(wasm)
 
     monkeypatch.setattr(links, "link", counted)
     for _ in range(3):
-        try:
-            check_links()
-        except UnsupportedRuntimeError:
-            assert not works
-        else:
-            assert works
+        check_links()
     assert len(asked) == 1
+
+
+def test_a_failure_is_not_kept_as_the_machine_may_recover(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EXTISM_CACHE_CONFIG", str(tmp_path / "missing.toml"))
+    for _ in range(2):
+        with pytest.raises(UnsupportedRuntimeError, match="No such file or directory"):
+            check_links()
+    monkeypatch.delenv("EXTISM_CACHE_CONFIG")
+    check_links()
+
+
+def test_the_version_that_is_named_is_the_one_that_is_pinned() -> None:
+    constraints = Path(__file__).parents[3] / "constraints.txt"
+    assert f"extism-sys=={TESTED_EXTISM}" in constraints.read_text().splitlines()
 
 
 class Unheard(Voice):

@@ -31,12 +31,37 @@ def test_the_reason_is_found_wherever_plugins_put_it(error: str | None, output: 
     assert failure_reason(CallOutcome(1, error, output)) == reason
 
 
+@pytest.mark.parametrize("said", ["correct-horse", '{"error":"correct-horse"}'])
+def test_secrets_are_taken_out_before_a_reason_is_cut(said: str) -> None:
+    def redact(text: str) -> str:
+        return text.replace("correct-horse", "***")
+
+    for length in range(1_980, 2_001):
+        output = said.replace("correct", "x" * length + "correct").encode()
+        assert "cor" not in failure_reason(CallOutcome(1, None, output), redact)
+
+
 @given(
     st.none() | st.text(max_size=3_000), st.binary(max_size=3_000) | st.text(max_size=3_000).map(msgspec.json.encode)
 )
 def test_a_reason_is_short_whatever_was_said(error: str | None, output: bytes) -> None:
     assert len(failure_reason(CallOutcome(1, error, output))) <= 2_000
     assert len(failure_reason(CallOutcome(1, None, b'{"error":' + output + b"}"))) <= 2_000
+
+
+@pytest.mark.parametrize("form", ["{}", '{{"error":"{}"}}', '{{"error":["{}"]}}'], ids=["text", "error", "object"])
+@pytest.mark.parametrize("place", ["reason", "error", "output"])
+def test_a_secret_across_the_cut_of_a_reason_is_not_told_by_half(place: str, form: str) -> None:
+    said = form.format("x" * 1_980 + "correct-horse-battery" + "y" * 100)
+    outcome = {
+        "reason": CallOutcome(1, None, b"", reason=said),
+        "error": CallOutcome(1, said, b""),
+        "output": CallOutcome(1, None, said.encode()),
+    }[place]
+    reason = failure_reason(outcome, lambda text: text.replace("correct-horse-battery", "***"))
+    assert "cor" not in reason
+    assert "***" in reason
+    assert len(reason) == 2_000
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 
 import pytest
@@ -78,6 +79,21 @@ def test_it_looks_again_at_the_time_it_is_told_but_never_without_a_pause(watch: 
     assert guest.looks == [DUE, DUE + 0.5, DUE + 7.5]
 
 
+def test_a_guest_that_raises_keeps_the_watch_from_no_other_and_is_looked_at_again(watch: Watch) -> None:
+    class Raising(Recorder):
+        def check(self, now: float) -> float | None:
+            super().check(now)
+            raise RuntimeError("its logger is broken")
+
+    raising, other = Raising(), Recorder()
+    for guest in (raising, other):
+        watch.born(guest)
+        watch.look_after(guest, DUE)
+    watch.look(DUE)
+    watch.look(DUE + 1)
+    assert (raising.looks, other.looks) == ([DUE, DUE + 1], [DUE])
+
+
 def test_a_guest_that_has_died_is_looked_at_no_more(watch: Watch) -> None:
     dead, other = Recorder(), Recorder()
     for guest in (dead, other):
@@ -87,6 +103,50 @@ def test_a_guest_that_has_died_is_looked_at_no_more(watch: Watch) -> None:
     watch.look_after(dead, DUE)
     watch.look(DUE)
     assert (dead.looks, other.looks) == ([], [DUE])
+
+
+class Broken(Recorder):
+    """A guest that cannot be looked at a few times."""
+
+    def check(self, now: float) -> float | None:
+        again = super().check(now)
+        if again is None:
+            return None
+        raise KeyError("a bug")
+
+
+def test_a_guest_whose_check_raises_is_told_once_and_looked_at_again_like_all_others(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, other = Broken(9, 9), Recorder(0)
+    for guest in (broken, other):
+        watch.born(guest)
+        watch.look_after(guest, DUE)
+    for tenths in range(0, 100, 5):
+        watch.look(DUE + tenths / 10)
+    assert broken.looks == [DUE, DUE + 0.5, DUE + 1]
+    assert other.looks == [DUE, DUE + 0.5]
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("compat.watch", "ERROR")
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], KeyError)
+
+
+def test_logging_that_raises_does_not_end_the_watch(watch: Watch) -> None:
+    def refuse(_: logging.LogRecord) -> bool:
+        raise KeyError("a bug of the user's filter")
+
+    guest = Broken(9)
+    watch.born(guest)
+    watch.look_after(guest, DUE)
+    logger = logging.getLogger("compat.watch")
+    logger.addFilter(refuse)
+    try:
+        watch.look(DUE)
+    finally:
+        logger.removeFilter(refuse)
+    watch.look(DUE + 1)
+    assert guest.looks == [DUE, DUE + 1]
 
 
 def test_one_thread_looks_after_many_guests_and_never_too_early() -> None:

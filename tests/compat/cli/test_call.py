@@ -62,8 +62,8 @@ def test_an_export_that_is_not_there_is_answered_with_those_that_are(command: Co
     outcome = command("call", CALLBACK, "get_nmae")
     assert outcome.code == 1
     what, remedy = outcome.err.splitlines()
-    assert what == "error: plugin 'legacy' exports no function 'get_nmae'"
-    assert remedy.startswith("  Did you mean 'get_name'? It exports _initialize, meta, ")
+    assert what == "error: plugin 'legacy' exports no function 'get_nmae' that can be called"
+    assert remedy.startswith("  Did you mean 'get_name'? It exports meta, ")
 
 
 def test_the_configuration_goes_first_and_a_refused_one_is_told_without_its_value(command: Command) -> None:
