@@ -11,7 +11,9 @@ plugin and its socket wait. An actor that has died raises ``ActorDeadError`` eit
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,15 +60,28 @@ class Average(pykka.ThreadingActor):
                 reader_has_gone()
 
 
-def feed(stream: compat.blocking.Stream, actor: pykka.ActorRef[Average], count: int) -> None:
-    """Give the next items of a stream to an actor."""
+def feed(
+    stream: compat.blocking.Stream, actor: pykka.ActorRef[Average], count: int, interrupted: threading.Event
+) -> None:
+    """Give the next items of a stream to an actor, until there were enough or Ctrl-C was pressed."""
     for item in stream:
         if item.sequence % WINDOW == WINDOW - 1:
             print(f"{actor.ask(item, timeout=PATIENCE)} candles so far, none waits", flush=True)
         else:
             actor.tell(item)
-        if item.sequence + 1 == count:
+        if item.sequence + 1 == count or interrupted.is_set():
             break
+
+
+@contextmanager
+def hearing_ctrl_c() -> Iterator[threading.Event]:
+    """Let Ctrl-C set an event, and raise nothing: in the middle of a mailbox's lock, it would leave that locked."""
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -93,8 +108,14 @@ def main(count: str = "500") -> int:
         return 2
     actor = Average.start()
     try:
-        with simulated() as plugin, plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream:
-            feed(stream, actor, int(count))
+        with (
+            simulated() as plugin,
+            plugin.stream("ohlcv:simex:BTC-USDT?timeframe=1m") as stream,
+            hearing_ctrl_c() as interrupted,
+        ):
+            feed(stream, actor, int(count), interrupted)
+            if interrupted.is_set():
+                return 130
     except BrokenPipeError:  # as in: actor_pykka.py | head -1
         reader_has_gone()
     except (compat.CompatError, pykka.ActorDeadError, pykka.Timeout) as error:
