@@ -130,6 +130,7 @@ class Border:
         self._on_worn = on_worn
         self._worn = False
         self._collecting = False
+        self._export = ""  # that was called last
         self._variables: dict[bytes, bytes] = {}
         self._variable_bytes = 0
         self._name = b""
@@ -148,8 +149,9 @@ class Border:
         theirs = {HOST_OPERATIONS[name]: self._host_function(name, handler) for name, handler in handlers.items()}
         self._operations = own | theirs
 
-    def begin(self) -> None:
-        """A call is about to begin."""
+    def begin(self, export: str) -> None:
+        """A call of an export is about to begin."""
+        self._export = export
         self.error = self.fault = self.memory = None
         self.voice.forget_words()
 
@@ -186,7 +188,7 @@ class Border:
             self._worn = True
             self._on_worn()
         if self.stopping.is_set() and not self._collecting and crossed.operation not in _LAST_WORDS:
-            raise GuestStoppedError(self._plugin, _NAMES.get(crossed.operation, "a host function"))
+            raise GuestStoppedError(self._plugin, _NAMES.get(crossed.operation, self._export))
         operation = self._operations.get(crossed.operation)
         if operation is None:
             raise BorderError(f"the unknown operation {crossed.operation}")
@@ -209,7 +211,7 @@ class Border:
 
     def _no_block(self, problem: str) -> CompatError:
         """Why Extism names no block: it asks its kernel, which does not answer any more once a guest is cancelled."""
-        return GuestStoppedError(self._plugin, "a host call") if self.stopping.is_set() else BorderError(problem)
+        return GuestStoppedError(self._plugin, self._export) if self.stopping.is_set() else BorderError(problem)
 
     # Host functions
 

@@ -170,7 +170,7 @@ class Guest:
         instance, border = self._instance, self.border
         if instance is None or self._discarded:
             raise GuestStoppedError(self.plugin, export)
-        border.begin()
+        border.begin(export)
         outcome = instance.call(export, data)
         if outcome.trapped or outcome.raised is not None:
             self._discarded = True

@@ -8,6 +8,7 @@ import re
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def test_an_actor_that_has_died_is_noticed() -> None:
     with actor_pykka.simulated() as plugin, plugin.stream(KEY) as stream:
         actor.stop()
         with pytest.raises(pykka.ActorDeadError):
-            actor_pykka.feed(stream, actor, 1)
+            actor_pykka.feed(stream, actor, 1, threading.Event())
     assert not pykka.ActorRegistry.get_all()
 
 

@@ -151,7 +151,7 @@ def test_a_call_begins_without_the_fault_and_the_error_of_the_one_before() -> No
     border = border_of()
     exchanged(border, crossing(Operation.FAULT, b"", record(Record.ERROR, b"an error"), one=7, other=3))
     assert (border.fault is None, border.error) == (False, b"an error")
-    border.begin()
+    border.begin("hello")
     assert (border.fault is None, border.error) == (True, None)
 
 
@@ -202,8 +202,10 @@ def test_records_are_taken_before_the_request_although_it_is_refused() -> None:
 @pytest.mark.parametrize("operation", [Operation.FLUSH, Operation.VAR_GET, Operation.SLEEP, SEND])
 def test_every_crossing_of_a_guest_that_is_stopping_ends_its_call(operation: int) -> None:
     border = border_of()
+    border.begin("hello")
     border.stopping.set()
-    with pytest.raises(GuestStoppedError):
+    named = {Operation.SLEEP: "a sleep", SEND: "ws_send"}.get(operation, "hello")
+    with pytest.raises(GuestStoppedError, match=f"{named} was not completed"):
         exchanged(border, crossing(operation, b"{}", record(Record.ERROR, b"before it ended")))
     assert border.error == b"before it ended"
 
