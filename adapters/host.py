@@ -20,6 +20,7 @@ import msgspec
 
 from adapters.allowance import Allowance
 from adapters.closing import was_closed
+from adapters.companion.border import Border, Handler
 from adapters.companion.rewriting import Ceilings, can_be_called
 from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
 from adapters.fields import as_text, completed, misspelt
@@ -31,7 +32,6 @@ from adapters.plugin_info import PluginInfo
 from adapters.publisher import CLOSING
 from adapters.questions import ask_for_metadata
 from adapters.rate_limits import Declaration, Limiter
-from adapters.runtime.border import Border, Handler
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError
 from adapters.runtime.guest import Guest
 from adapters.runtime.hostcalls import Publication, handlers_for, local_handlers, stubs

@@ -23,8 +23,8 @@ from unittest import mock
 
 import attrs
 
+from adapters.companion.border import Border
 from adapters.companion.trampoline import STATS
-from adapters.runtime.border import Border
 from adapters.runtime.engine import CallOutcome, Instance, Window
 from benchmarks.feed import Feed, resident_mib
 

@@ -23,15 +23,15 @@ from typing import TypeVar
 
 import attrs
 
+from adapters.companion.border import Border
+from adapters.companion.faults import fault_error
 from adapters.companion.linking import link
 from adapters.companion.rewriting import INITIALISER_NAMES, Ceilings
 from adapters.companion.trampoline import COLLECT
 from adapters.errors import PluginCallError
 from adapters.observe import Crossing, Direction, Observer
-from adapters.runtime.border import Border
 from adapters.runtime.engine import CallOutcome, Instance, InstantiationError
 from adapters.runtime.errors import GuestStoppedError, PluginExitError, PluginTimeoutError, PluginTrapError
-from adapters.runtime.faults import fault_error
 from adapters.runtime.jobs import Job, JobQueue, settle
 from adapters.runtime.links import check_links
 from adapters.runtime.replies import failure_reason

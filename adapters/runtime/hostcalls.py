@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import attrs
 import msgspec
 
-from adapters.runtime.border import Handler
+from adapters.companion.border import Handler
 from adapters.times import rfc3339
 from detectors.errors import CompatError
 

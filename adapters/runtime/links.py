@@ -14,8 +14,8 @@ import threading
 
 import wasmtime
 
+from adapters.companion.border import Border
 from adapters.companion.linking import link
-from adapters.runtime.border import Border
 from adapters.runtime.engine import Instance, InstantiationError
 from adapters.runtime.errors import UnsupportedRuntimeError
 from adapters.voice import Voice

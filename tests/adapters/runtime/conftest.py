@@ -18,8 +18,8 @@ from tests.support.waiting import HANG
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from adapters.companion.border import Handler
     from adapters.observe import Observer
-    from adapters.runtime.border import Handler
     from adapters.runtime.engine import Exchange
 
 #: Gives a guest that ends in the end all the time it takes: none lingers because the machine is busy.

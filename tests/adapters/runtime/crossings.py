@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from adapters.companion.exchange import HOST_OPERATIONS
 
 if TYPE_CHECKING:
-    from adapters.runtime.border import Border
+    from adapters.companion.border import Border
     from adapters.runtime.engine import Window
 
 __all__ = ["AT", "HEAD", "SEND", "FakeWindow", "answer_in", "crossing", "exchanged", "record"]

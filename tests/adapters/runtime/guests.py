@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import wasmtime
 
-from adapters.runtime.border import Border
+from adapters.companion.border import Border
 from adapters.runtime.errors import GuestStoppedError
 from adapters.voice import Voice
 from tests.support.waiting import HANG
 
 if TYPE_CHECKING:
-    from adapters.runtime.border import Handler
+    from adapters.companion.border import Handler
     from adapters.runtime.guest import Guest
 
 __all__ = [

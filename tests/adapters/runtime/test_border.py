@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from adapters.companion.border import KernelLimits
 from adapters.companion.exchange import BorderError
 from adapters.errors import PluginCallError
-from adapters.runtime.border import KernelLimits
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError, PluginTrapError
 from tests.adapters.runtime.guests import echo, module
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.companion.border import Fault, KernelLimits
 from adapters.companion.exchange import HOST_OPERATIONS, BorderError, Operation, Record
 from adapters.observe import Crossing, Direction
-from adapters.runtime.border import Fault, KernelLimits
 from adapters.runtime.errors import GuestStoppedError
 from adapters.voice import Voice
 from tests.adapters.runtime.crossings import AT, SEND, answer_in, crossing, exchanged, record

@@ -16,7 +16,7 @@ from tests.support.waiting import HANG, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adapters.runtime.border import Handler
+    from adapters.companion.border import Handler
     from adapters.runtime.engine import CallOutcome, Instance, Window
     from tests.adapters.runtime.conftest import MakeInstance
 

@@ -24,7 +24,7 @@ SCRIPT = """
 
     from adapters.contract import StreamKey
     from adapters.publisher import Gate, Publisher
-    from adapters.runtime.border import Border
+    from adapters.companion.border import Border
     from adapters.runtime.guest import Guest
     from adapters.runtime.hostcalls import Publication
     from adapters.runtime.watch import PROCESS, Watch, lingering_guests

@@ -10,9 +10,9 @@ import attrs
 import msgspec
 import pytest
 
+from adapters.companion.border import Border
 from adapters.companion.linking import Linked, link
 from adapters.runtime import links
-from adapters.runtime.border import Border
 from adapters.runtime.errors import TESTED_EXTISM, UnsupportedRuntimeError
 from adapters.runtime.links import check_links
 from adapters.voice import Voice

@@ -1,8 +1,8 @@
 """The host's end of one guest's border: what crosses is read, answered and, where it is a fault, kept.
 
-Which host functions there are, and what they answer, is decided in ``hostcalls.py``; how it crosses is described in
-``companion/exchange.py``. Everything here runs on the guest's thread, inside one of its calls, and may block as long as
-it looks at the guest's stop flag.
+Which host functions there are, and what they answer, is decided in ``runtime/hostcalls.py``; how it crosses is
+described in ``exchange.py``. Everything here runs on the guest's thread, inside one of its calls, and may block as long
+as it looks at the guest's stop flag.
 """
 
 from __future__ import annotations
