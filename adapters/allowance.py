@@ -29,6 +29,7 @@ class Allowance:
             budget=settings.memory_budget,
             request=settings.bounds.max_request,
             output=settings.bounds.max_output,
+            error=settings.bounds.max_error,
         )
 
     def grows_after(self, error: CompatError) -> bool:

@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from adapters.encoding import Taken, took
+from adapters.lenient import Lenient
 
 __all__ = ["Action", "Answer", "JudgedAnswer", "as_reason", "decode_answer", "incomplete"]
 
@@ -34,7 +35,7 @@ class Answer(msgspec.Struct, rename="camel"):
     error: Any = None
 
 
-decode_answer = msgspec.json.Decoder(Answer).decode
+decode_answer = Lenient(Answer).decode
 
 
 @attrs.frozen

@@ -106,13 +106,16 @@ def at_least(least: float, unit: str = "", *, endless: bool = False) -> Rule:
     return Rule(words, lambda value: _is_number(value, endless=endless) and value >= least, shows=True)
 
 
-def whole(least: int, unit: str = "") -> Rule:
-    """A whole number from ``least`` on."""
+def whole(least: int, unit: str = "", *, most: int | None = None) -> Rule:
+    """A whole number from ``least`` on, to ``most``."""
 
     def holds(value: Any) -> bool:
-        return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= least
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            return False
+        return least <= int(value) and (most is None or int(value) <= most)
 
-    return Rule(f"a whole number{f' of {unit}' if unit else ''}, {least} or more", holds, shows=True)
+    ends = f"{least} or more" if most is None else f"{least} to {most}"
+    return Rule(f"a whole number{f' of {unit}' if unit else ''}, {ends}", holds, shows=True)
 
 
 def one_of_type(*types: type, words: str = "") -> Rule:

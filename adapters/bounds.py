@@ -13,6 +13,7 @@ from adapters.arguments import at_least, more_than_0, whole
 __all__ = ["Bounds"]
 
 _SECONDS = more_than_0("seconds")
+_MOST_BYTES = 2**40
 
 
 @attrs.frozen
@@ -24,7 +25,9 @@ class Bounds:
         guest_table: Entries of a plugin's tables, likewise.
         max_request: Of a request to a host function: of what is published, for example.
         max_output: Of the output of a call.
-        initialise_timeout: For a module to initialise itself, before anything else of it is called.
+        max_error: Of the text that a plugin puts into error memory. A longer one is cut, and fails nothing.
+        compile_timeout: For a module to be compiled and instantiated, from the moment its guest is made.
+        initialise_timeout: For a module to initialise itself, from then on and before anything else of it is called.
         metadata_timeout: For each export that tells metadata (``plugin_info``, ``meta``, ...).
         configure_timeout: For the export that takes the configuration.
         prepare_timeout: For the export that prepares a legacy stream. The plugin may have to make requests in it, and
@@ -37,11 +40,6 @@ class Bounds:
         shortest_pong_timeout: For a pong to a ping that the plugin asked for. The time is that between two pings, but
             not less than this.
         longest_pong_timeout: Likewise, but not more than this.
-        returned_after: Without a connection and without doing anything, until a parked guest counts as returned.
-        standing_after: While messages wait and a parked guest does nothing, until that is told in an event.
-        lost_after: For a generic guest to replace a connection that was lost, before the guest is replaced.
-        asking_after: The same, for a guest that has asked for the dead connection again.
-        dead_answers: Answers about dead connections, without an attempt to open another, before a guest is replaced.
         overdue_after: For a request whose timeout has passed while it waits for other calls, until it is given up.
         handover_timeout: For an item that both guests of a handover have seen.
         response_timeout: For the answer to an ``http_request`` to begin.
@@ -52,10 +50,12 @@ class Bounds:
         UsageError: One of them is no such number.
     """
 
-    guest_memory: int = attrs.field(default=256 * 2**20, validator=whole(65_536, "bytes"))
-    guest_table: int = attrs.field(default=1_000_000, validator=whole(1, "entries"))
-    max_request: int = attrs.field(default=16 * 2**20, validator=whole(1, "bytes"))
-    max_output: int = attrs.field(default=16 * 2**20, validator=whole(1, "bytes"))
+    guest_memory: int = attrs.field(default=256 * 2**20, validator=whole(65_536, "bytes", most=_MOST_BYTES))
+    guest_table: int = attrs.field(default=1_000_000, validator=whole(1, "entries", most=2**32 - 1))
+    max_request: int = attrs.field(default=16 * 2**20, validator=whole(1, "bytes", most=_MOST_BYTES))
+    max_output: int = attrs.field(default=16 * 2**20, validator=whole(1, "bytes", most=_MOST_BYTES))
+    max_error: int = attrs.field(default=65_536, validator=whole(8_192, "bytes", most=16 * 2**20))
+    compile_timeout: float = attrs.field(default=120.0, validator=_SECONDS)
     initialise_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
     metadata_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
     configure_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
@@ -67,11 +67,6 @@ class Bounds:
     failures_in_a_row: int = attrs.field(default=100, validator=whole(1))
     shortest_pong_timeout: float = attrs.field(default=5.0, validator=_SECONDS)
     longest_pong_timeout: float = attrs.field(default=20.0, validator=_SECONDS)
-    returned_after: float = attrs.field(default=2.0, validator=_SECONDS)
-    standing_after: float = attrs.field(default=30.0, validator=_SECONDS)
-    lost_after: float = attrs.field(default=30.0, validator=_SECONDS)
-    asking_after: float = attrs.field(default=3.0, validator=_SECONDS)
-    dead_answers: int = attrs.field(default=20, validator=whole(1))
     # By default longer than ``runtime.watch.LINGER_AFTER``: a call that runs is ended by its own deadline.
     overdue_after: float = attrs.field(default=1.0, validator=at_least(0, "seconds"))
     handover_timeout: float = attrs.field(default=10.0, validator=at_least(0, "seconds"))

@@ -5,14 +5,13 @@ A payload is passed through as the plugin wrote it; this is an optional view of 
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
 from typing import Any
 
 import attrs
-import msgspec
 
-from adapters.times import EARLIEST, LATEST, nanoseconds
+from adapters.lenient import Lenient
+from adapters.times import EARLIEST, LATEST, NUMBER, nanoseconds
 
 __all__ = ["FIELDS", "Candle", "read_candle"]
 
@@ -26,7 +25,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "volume": ("volume",),
 }
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _TO_NANOSECONDS = Context(prec=64, rounding=ROUND_FLOOR)
 
 
@@ -63,11 +61,11 @@ def read_candle(data: bytes) -> Candle | None:
         opened = _nanoseconds(_find(payload, "opened"))
         prices = {field.name: _number(_find(payload, field.name)) for field in attrs.fields(Candle)[1:]}
         return Candle(opened, **prices)
-    except (ValueError, InvalidOperation, RecursionError):  # also msgspec's, and UTF-8's
+    except (ValueError, InvalidOperation, RecursionError):  # also msgspec's
         return None
 
 
-_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_decode = Lenient(dict[str, Any], float_hook=Decimal).decode
 
 
 def _find(payload: dict[str, Any], field: str) -> Any:
@@ -79,14 +77,14 @@ def _number(value: Any) -> Decimal:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and NUMBER.fullmatch(value):
         return Decimal(value)
     msg = "not a number"
     raise ValueError(msg)
 
 
 def _nanoseconds(value: Any) -> int:
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and not NUMBER.fullmatch(value):
         return nanoseconds(value)
     seconds = _number(value)
     if not EARLIEST <= seconds < LATEST + 1:  # before it is multiplied: an exponent may be enormous

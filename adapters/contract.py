@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import attrs
-import msgspec
 
 from adapters.candles import Candle, read_candle
 from adapters.keys import StreamKey
+from adapters.lenient import decode_json
 from adapters.plugin_info import PluginInfo
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ class StreamData:
     sequence: int
 
     def json(self) -> Any:
-        """Decode the payload. Raises ``msgspec.DecodeError`` if the plugin wrote no JSON."""
-        return msgspec.json.decode(self.data)
+        """Decode the payload. Raises ``msgspec.DecodeError`` if the plugin wrote no JSON.
+
+        Half a surrogate pair, which JavaScript writes where it cuts a text within an emoji, is decoded as U+FFFD.
+        """
+        return decode_json(self.data)
 
     def candle(self) -> Candle | None:
         """The payload as a candle, to the last digit; ``None`` if it is none. See ``candles.read_candle``."""
@@ -80,8 +83,8 @@ class Reply:
     cached: bool = False
 
     def json(self) -> Any:
-        """Decode the payload."""
-        return msgspec.json.decode(self.data)
+        """Decode the payload, as ``StreamData.json`` does."""
+        return decode_json(self.data)
 
 
 class StreamState(enum.StrEnum):
@@ -103,6 +106,7 @@ class EventKind(enum.StrEnum):
     RECONNECT = "reconnect"  # a connection was lost and is opened anew
     RESTART = "restart"  # the guest was replaced by a fresh one
     PLUGIN_ERROR = "plugin-error"  # the plugin failed on one message and the stream goes on
+    PROGRESS = "progress"  # the stream stands still: what is, and what is not, happening
     MEMORY = "memory"  # the guest's memory is managed differently from now on
     HEARTBEAT = "heartbeat"  # pings are sent in another way than the plugin asked for, or not at all
     LINGERING = "lingering"  # a guest could not be stopped and lives on until it wakes
@@ -110,15 +114,17 @@ class EventKind(enum.StrEnum):
 
 @attrs.frozen
 class StreamEvent:
-    """Something that happened to a stream and is not data.
+    """Something that happened to a stream and is not data; or several such things of a kind that came very fast.
 
     Attributes:
         kind: What it tells.
-        timestamp: Integer nanoseconds since 1970 UTC, the host's clock.
-        sequence: The number that the next item will carry: the event's place among the items.
-        message: One line for people.
+        timestamp: Integer nanoseconds since 1970 UTC, the host's clock; of several, that of the first.
+        sequence: The number that the next item will carry: the event's place among the items; of several, the first.
+        message: One line for people; of several, that of the last, and how many more there were.
         state: The new state, for ``STATE``.
-        lost: How many items are missing, for ``GAP``; ``None`` if that cannot be known.
+        lost: How many items are missing, for ``GAP``, of several in all; ``None`` if that cannot be known.
+        count: For how many it stands.
+        until: The place of the last of them; ``None`` if all stand at ``sequence``.
     """
 
     kind: EventKind
@@ -127,6 +133,18 @@ class StreamEvent:
     message: str
     state: StreamState | None = None
     lost: int | None = None
+    count: int = 1
+    until: int | None = None
+
+    @property
+    def places(self) -> range:
+        """The places that it may tell of, from the first to the last."""
+        return range(self.sequence, (self.sequence if self.until is None else self.until) + 1)
+
+    @property
+    def where(self) -> str:
+        """Its places in words: ``item 3``, or ``items 3 to 9``."""
+        return f"item {self.sequence}" if self.until is None else f"items {self.sequence} to {self.until}"
 
 
 @attrs.frozen
@@ -141,7 +159,7 @@ class StreamStats:
         rate: Items received a second, over the last 10 seconds.
         lag: Seconds that the item which the consumer gets next has waited for it; 0 if none waits.
         idle: Seconds since the last item was received; ``None`` before the first.
-        gaps: Gap events told.
+        gaps: Places and times at which items are, or may be, missing; one event may tell of several.
         reconnects: Connections lost and opened anew.
         restarts: Guests replaced.
         plugin_errors: Messages on which the plugin failed.
@@ -191,7 +209,11 @@ class Stream(Protocol):
         ...
 
     def events(self) -> AsyncIterator[StreamEvent]:
-        """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended."""
+        """All events from the first on (the latest 1,000 at most), then live ones until the stream has ended.
+
+        Of each kind 20 are told at once, then 5 a second: those between become one, with their ``count``. States and
+        new guests are always told by themselves. In the order of ``sequence``.
+        """
         ...
 
     def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
@@ -200,7 +222,7 @@ class Stream(Protocol):
         For the stream's event loop only.
 
         Returns:
-            What ends that.
+            What ends that, after the function was called with what has happened until then.
         """
         ...
 

@@ -15,6 +15,7 @@ from detectors.wording import shown
 __all__ = [
     "ConfigurationError",
     "KeyFormatError",
+    "NoProgressError",
     "OutageError",
     "PluginCallError",
     "PluginProtocolError",
@@ -82,6 +83,31 @@ class RequestFailedError(PluginError):
         self.plugin = plugin
         self.command = command
         self.reason = reason
+
+
+class NoProgressError(PluginError):
+    """A guest stood still for too long, and was given up.
+
+    Attributes:
+        plugin: The plugin's name.
+        stream: The text form of the stream's key.
+        seen: How it stood still: a row's words in ``watchdog.ROWS``.
+        seconds: For how long.
+        facts: What was, and what was not, happening.
+    """
+
+    def __init__(self, plugin: str, stream: str, seen: str, seconds: float, facts: str, *, setting: str) -> None:
+        lasting = f" for {seconds:.0f} s" if seconds else ""
+        super().__init__(
+            f"plugin {plugin!r}: stream {stream} makes no progress: {seen}{lasting}: {facts}",
+            remedy="A defect of the plugin: tell its author. If it is right to take so long, allow more: "
+            f"AdapterSettings(progress=Progress({setting}=...))",
+        )
+        self.plugin = plugin
+        self.stream = stream
+        self.seen = seen
+        self.seconds = seconds
+        self.facts = facts
 
 
 class StreamRejectedError(PluginError):

@@ -6,6 +6,7 @@ It lives on one event loop; only that may touch it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -71,4 +72,9 @@ class EventLog:
         for event in self:
             follower(event)
         self._followers.append(follower)
-        return lambda: self._followers.remove(follower)
+
+        def leave() -> None:
+            with contextlib.suppress(ValueError):  # it has left already
+                self._followers.remove(follower)
+
+        return leave

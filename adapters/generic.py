@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from adapters.adapter import PluginAdapter
 from adapters.contract import EventKind, StreamState
-from adapters.errors import PluginCallError, PluginProtocolError, StreamRejectedError
+from adapters.errors import PluginCallError, StreamRejectedError
 from adapters.fields import as_text
 from adapters.guest_stream import GuestStream
 from adapters.handover import Handover, Outcome
@@ -23,7 +23,8 @@ from adapters.idle import IdleWatch
 from adapters.publisher import Gate
 from adapters.recovery import Recovery
 from adapters.stream import AdapterStream
-from detectors.errors import CompatError, NetworkError, PluginError
+from adapters.watchdog import Watchdog
+from detectors.errors import CompatError, MachineError, NetworkError, PluginError
 
 if TYPE_CHECKING:
     from adapters.runtime.guest import Guest
@@ -74,7 +75,7 @@ class GenericDriver:
             self._stood = 0.0
             try:
                 await self._attempt()
-            except (PluginError, NetworkError) as error:
+            except (PluginError, NetworkError, MachineError) as error:
                 if self._host.allowance.grows_after(error):
                     self._stream.tell(EventKind.MEMORY, self._host.allowance.told(error))
                     self._tell_replaced(error)
@@ -125,13 +126,19 @@ class GenericDriver:
     async def _watch(self, life: GuestStream) -> GuestStream | None:
         """Wait until the guest has ended (``None``; raises what broke it) or has been replaced (the successor)."""
         ending, idle = life.ending, IdleWatch(self._stream)
+        items: int | None = None  # that had come when its connection was lost
+        watchdog = Watchdog(self._host.name, self._stream, self._host.settings.progress)
         try:
             while True:
                 await asyncio.wait([ending], timeout=_LOOK_EVERY)
                 if ending.done():
                     await self._judge(life)
                     return None
-                self._look_at_the_connection(life)
+                signs = life.signs()
+                watchdog.look(signs)
+                items = (signs.items if items is None else items) if signs.is_cut_off else None
+                if signs.items == items and not signs.connecting:  # it may go on without a connection, by requests
+                    self._stream.enter_state(StreamState.RECOVERING, str(signs.lost or "it has no connection"))
                 idle.look(busy=life.network.connecting)
                 if life.worn and time.monotonic() >= life.replace_after:
                     successor = await self._replace(life)
@@ -148,20 +155,6 @@ class GenericDriver:
             if life.network.lost is not None:
                 raise life.network.lost from error
             raise
-
-    def _look_at_the_connection(self, life: GuestStream) -> None:
-        """Tell of a connection that is lost; raise if the guest will not find out that it should connect anew."""
-        network = life.network
-        dead_since = network.dead_since  # which the guest's thread may change
-        if network.alive or dead_since is None or network.connecting:
-            return
-        closed = PluginProtocolError(self._host.name, "start_stream", "it keeps using a connection that it has closed")
-        lost = network.lost or closed
-        dead, bounds = time.monotonic() - dead_since, self._host.settings.bounds
-        asks_again = network.failures > 1 and dead > bounds.asking_after
-        if asks_again or network.failures >= bounds.dead_answers or dead > bounds.lost_after:
-            raise lost
-        self._stream.enter_state(StreamState.RECOVERING, str(lost))
 
     async def _replace(self, life: GuestStream) -> GuestStream | None:
         """Put a fresh guest in the place of one that has used up nearly all that it can be given."""

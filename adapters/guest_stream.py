@@ -4,7 +4,8 @@ The parked guest is the hard part. Its call has returned and its goroutine stand
 the reply that it was given: the companion keeps that from one call to the next. The host enters it again through a
 cheap export, a *door*, again and again; the goroutine continues inside those calls, for as long as each happens to
 last. Not every export lets it run: where messages wait and entering does nothing, the next door is tried, and the one
-that worked is remembered for the module.
+that worked is remembered for the module. Where nothing is to be had, it is entered ever less often, for it may have
+timers of its own.
 
 ``stop_stream`` can only be called while no call runs: before the first re-entry, or between two. Whoever closes the
 stream therefore sets a flag, lets host functions answer that the stream stops, and gives the guest a moment.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 
@@ -21,7 +23,7 @@ import msgspec
 
 from adapters.closing import Closing
 from adapters.contract import EventKind
-from adapters.doors import Doors
+from adapters.doors import Doors, Scheduling, scheduling_of
 from adapters.errors import PluginProtocolError, StreamRejectedError
 from adapters.host import PluginHost
 from adapters.live_guest import GuestHooks, LiveGuest
@@ -29,11 +31,15 @@ from adapters.net.guest_network import GuestNetwork
 from adapters.publisher import Gate, Publisher
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
+from adapters.watchdog import Signs
 from detectors.errors import CompatError
 
 __all__ = ["GuestStream"]
 
-_IDLE_FIRST, _IDLE_LONGEST = 0.001, 0.02  # seconds between re-entries in which the guest did nothing
+# Seconds between two entries that got the guest nothing: this part of the time for which that goes on, within bounds.
+# A message that comes ends the pause.
+_PART = 0.2
+_SHORTEST, _LONGEST, _LONGEST_WHILE_MESSAGES_WAIT = 0.001, 0.25, 0.02
 
 
 class GuestStream:
@@ -47,6 +53,7 @@ class GuestStream:
 
     live: LiveGuest
     ending: asyncio.Future[None]
+    _doors: Doors
 
     def __init__(self, host: PluginHost, stream: AdapterStream, gate: Gate) -> None:
         self.worn = False
@@ -56,7 +63,13 @@ class GuestStream:
         self._stream = stream
         self._leaving = threading.Event()
         self._begun = False
-        self._doors = Doors(host.name, host.report, host.settings.shared.doors)
+        self._returned = False  # from start_stream
+        self._parked = False  # and has used the network since, or had a connection open
+        self._woken = False  # whether it has used the network where it was entered
+        self._entered = 0  # since it returned
+        self._active_at = 0.0  # on the monotonic clock: when it last got, gave or requested anything
+        self._entered_at = math.inf  # on the monotonic clock: the last time
+        self._scheduling = scheduling_of(host.report)
         self._closing = Closing(self._close, f"close of a guest of {host.name}")
 
     async def begin(self) -> None:
@@ -64,10 +77,13 @@ class GuestStream:
         hooks = GuestHooks(
             publish=self.publisher.publish,
             lost=self._lost,
+            misused=lambda problem: self._stream.tell(EventKind.PLUGIN_ERROR, problem),
             reconnected=self._note_reconnected,
             worn=self._note_worn,
         )
         self.live = await self._host.make_guest(hooks)
+        host = self._host
+        self._doors = Doors(host.name, host.report, host.settings.shared.doors, host.busy_exports)
         self.publisher.stopping = self.live.guest.stopping
         self.ending = asyncio.wrap_future(self.live.guest.submit(self._live, "start_stream"))
         self._begun = True
@@ -94,18 +110,16 @@ class GuestStream:
         """The whole life. Returns when the plugin has ended the stream, or after it was told to stop."""
         guest, key = self.live.guest, msgspec.json.encode(self._stream.key.to_wire())
         self._require_success(guest.enter_checked("start_stream", key))
-        idle_since: float | None = None
-        pause, told = _IDLE_FIRST, False
+        self._returned = True
+        self._parked = self.network.alive > 0
+        self._active_at = gained_at = time.monotonic()
         while not self._leaving.is_set():
-            if idle_since is not None and self._has_ended(time.monotonic() - idle_since):
+            if self._has_ended(time.monotonic() - self._active_at):
                 return
-            if self._re_enter():
-                idle_since, pause, told = None, _IDLE_FIRST, False
+            if self._enter():
+                gained_at = time.monotonic()
             else:
-                idle_since = idle_since or time.monotonic()
-                told = told or self._tell_standing(time.monotonic() - idle_since)
-                self._leaving.wait(pause)
-                pause = min(pause * 2, _IDLE_LONGEST)
+                self._pause(time.monotonic() - gained_at)
         with contextlib.suppress(CompatError):  # the guest is discarded in any case
             guest.enter_checked("stop_stream", key)
 
@@ -119,46 +133,78 @@ class GuestStream:
             raise StreamRejectedError(self._host.name, str(self._stream.key), reason)
 
     def _has_ended(self, idle: float) -> bool:
-        """Whether a guest that did nothing for ``idle`` seconds has returned for good."""
-        network, bounds = self.live.network, self._host.settings.bounds
-        if network.alive:
+        """Whether a guest that did nothing for ``idle`` seconds has returned for good; raises if that is no end."""
+        network, progress = self.network, self._host.settings.progress
+        if network.alive or (network.waiting and self._scheduling is not Scheduling.NONE):
             return False
-        if network.lost is None:
-            return idle > bounds.returned_after
-        if idle > bounds.lost_after:
+        lost = network.lost is not None
+        begun = network.opened > 0 or self.publisher.taken > 0
+        polls = network.requests > 0 and not network.opened
+        patience = self._scheduling.patience(progress, lost=lost, parked=self._parked, begun=begun, polls=polls)
+        if idle < patience and not self._doors.closed:
+            return False
+        if network.lost is not None:
             raise network.lost
-        return False
+        return True
 
-    def _re_enter(self) -> bool:
-        """Enter the parked guest once. Returns whether it used its connections."""
-        guest, doors = self.live.guest, self._doors
-        if doors.closed and not self.network.alive:  # it has nothing to go on with
-            return False
-        door = doors.now()
-        before, waiting = self.network.calls, self.network.waiting
+    def _enter(self) -> bool:
+        """Enter the parked guest once. Returns whether that got it anything: a message, a connection, an item."""
+        guest, doors, network = self.live.guest, self._doors, self.network
+        door, before, used, waiting = doors.now(), self._gains(), network.calls, network.waiting
+        requests = network.requests
+        self._entered += 1
+        self._entered_at = time.monotonic()
         outcome = guest.enter(door, b"")
         if outcome.trapped or outcome.raised is not None:
             guest.judge(door, outcome)
-        worked = self.network.calls > before  # the export that is the door may well log something itself
-        if worked:
+        if network.calls > used:  # the export that is the door may well log something itself
             doors.worked()
+            self._parked = self._woken = True
         elif waiting:
             doors.failed()
-        return worked
+        gained = self._gains() != before
+        if gained or network.requests > requests:
+            self._active_at = time.monotonic()
+        return gained
 
-    def _tell_standing(self, idle: float) -> bool:
-        """Tell that the guest does nothing while messages wait for it, if that has lasted. Returns whether it was told.
+    def _gains(self) -> tuple[int, ...]:
+        return self.network.taken, self.network.opened, self.publisher.taken
 
-        It may sleep in between, so that nothing else follows; an idle limit replaces it.
-        """
-        if not self.network.waiting or idle <= self._host.settings.bounds.standing_after:
-            return False
-        doors = ", ".join(self._doors.names)
-        problem = f"it parked, and takes none of the messages that wait: {doors} did not let it go on for {idle:.0f} s"
-        self._stream.tell(EventKind.PLUGIN_ERROR, f"plugin {self._host.name!r}: {problem}")
-        return True
+    def _pause(self, idle: float) -> None:
+        seconds = max(idle * _PART, _SHORTEST)
+        if self.network.waiting:
+            self._leaving.wait(min(seconds, _LONGEST_WHILE_MESSAGES_WAIT))
+        else:
+            self.network.wait_for_news(min(seconds, _LONGEST))
 
     # The event loop
+
+    def signs(self) -> Signs:
+        """What can be seen of the guest now."""
+        border, network = self.live.guest.border, self.network
+        return Signs(
+            running=border.running,
+            running_for=max(time.monotonic() - self._entered_at, 0.0),
+            inside=border.inside,
+            moves=border.moves,
+            returned=self._returned,
+            entered=self._entered,
+            doors=self._doors.names,
+            woken=self._woken,
+            connecting=network.connecting,
+            opened=network.opened,
+            open=network.alive,
+            open_for=time.monotonic() - network.opened_at,
+            requests=network.requests,
+            asked=network.asked,
+            taken=network.taken,
+            waiting=network.waiting,
+            items=self.publisher.taken,
+            backed_up=self._stream.backed_up,
+            dead=network.dead_since is not None,
+            lost=network.lost,
+            failures=network.failures,
+        )
 
     async def aclose(self) -> None:
         """Stop the guest, gracefully where possible, and close its connections; within two seconds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import threading
@@ -24,23 +25,25 @@ from adapters.companion.border import Border, Handler
 from adapters.companion.rewriting import Ceilings, can_be_called
 from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
 from adapters.fields import as_text, completed, misspelt
-from adapters.live_guest import GuestHooks, LiveGuest
+from adapters.live_guest import GuestHooks, LiveGuest, publishing
 from adapters.metadata import METADATA_EXPORTS, merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
 from adapters.plugin_info import PluginInfo
-from adapters.publisher import CLOSING
 from adapters.questions import ask_for_metadata
 from adapters.rate_limits import Declaration, Limiter
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError
 from adapters.runtime.guest import Guest
-from adapters.runtime.hostcalls import Publication, handlers_for, local_handlers, stubs
+from adapters.runtime.hostcalls import handlers_for, local_handlers, stubs
+from adapters.runtime.malformed import Malformed
 from adapters.runtime.replies import decode_object
 from adapters.secrets import Redactor
 from adapters.settings import AdapterSettings
+from adapters.speech import SpeechBudget
 from adapters.voice import Voice
 from detectors.errors import PluginError
 from detectors.report import ModuleReport
+from detectors.wording import printable, shown
 
 __all__ = ["PluginHost"]
 
@@ -74,8 +77,10 @@ class PluginHost:
         self.config: Mapping[str, Any] = settings.config
         """What a guest is configured with: what the user gave, and the declared defaults once they are known."""
         self.limits = Limiter(name, self._declaration, settings.config, settings.token_buckets, self.logger)
+        self._speech = SpeechBudget(settings.speech, settings.monotonic)
         self._wasm = wasm
         self._configure = configure
+        self.busy_exports: frozenset[str] = frozenset()  # those of metadata that use the network by themselves
         self._told_of_names = False
         self._info: asyncio.Task[PluginInfo] | None = None
         self._closed = False
@@ -87,7 +92,7 @@ class PluginHost:
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; read once."""
-        if self._info is None:
+        if self._info is None or _has_failed(self._info):  # by the machine, or in want of time
             self._info = asyncio.create_task(self._read_info(), name=f"metadata of {self.name}")
         try:
             return await asyncio.shield(self._info)
@@ -102,6 +107,7 @@ class PluginHost:
             timeout = self.settings.bounds.metadata_timeout
             answers = await ask_for_metadata(self.report, self._guest_without_network, timeout)
             self.settings.shared.answers.put(self.report.sha256, answers)
+        self.busy_exports = frozenset(answers.called)
         return merge_info(self.name, answers, self.report)
 
     def _guest_without_network(self, called: Callable[[str], object] = lambda _: None) -> Guest:
@@ -109,13 +115,20 @@ class PluginHost:
 
         Nor may it read the configuration: what it says is kept for everybody who opens the module.
         """
-        voice = self._voice()
-        local = local_handlers(voice.record, self.settings.clock)
+        voice, stopping = self._voice(), threading.Event()
+        local = local_handlers(voice.record, self._malformed(self._warn, stopping), self.settings.clock)
         names = {item.name for item in self.report.host_imports}
-        return self._guest(stubs(names.difference(local), called) | local, voice, {})
+        return self._guest(stubs(names.difference(local), called) | local, voice, {}, stopping)
+
+    def _malformed(self, tell: Callable[[str], object], stopping: threading.Event) -> Callable[..., Malformed]:
+        progress = self.settings.progress
+        return functools.partial(Malformed, plugin=self.name, tell=tell, wait=stopping.wait, progress=progress)
+
+    def _warn(self, text: str) -> None:
+        self.logger.warning("%s", printable(self.redact(text)))
 
     def _voice(self, quiet: Callable[[], bool] = lambda: False) -> Voice:
-        return Voice(self.logger, redact=self.redact, quiet=quiet)
+        return Voice(self.logger, redact=self.redact, quiet=quiet, budget=self._speech)
 
     async def _declaration(self) -> Declaration:
         """What rate limits depend on. Nobody waits for a plugin that lacks what it requires: see ``_complete``."""
@@ -142,6 +155,7 @@ class PluginHost:
         Raises:
             ConfigurationError: The plugin refused its configuration, or requires something that it is not given.
             NetworkError: It refused its configuration because an HTTP request of its own had failed.
+            MachineError: The machine has no files, memory or threads left for it.
             PluginError: It trapped or hung while being configured.
         """
         info = await self.info()
@@ -153,6 +167,7 @@ class PluginHost:
             info.network_targets,
             self.settings.websockets(),
             self.settings.http_client,
+            unread=shown("; ".join(info.problems), 500),
             pacing=self.settings.pacing,
             pacer=self.settings.shared.pacer,
             max_response=self.settings.bounds.max_response,
@@ -165,17 +180,13 @@ class PluginHost:
             stopping=stopping,
             undeliverable=hooks.lost,
             reconnected=hooks.reconnected,
+            troubled=hooks.misused or self._warn,
         )
-
         voice = self._voice(lambda: network.draining)
-
-        def publish(publication: Publication) -> str | None:
-            refused = hooks.publish(publication)
-            if refused == CLOSING:  # the first that the guest hears of it
-                network.drain()
-            return refused
-
-        handlers = handlers_for(network, publish, voice.record, hooks.lost, self.settings.clock)
+        malformed = self._malformed(hooks.misused or self._warn, stopping)
+        publish = publishing(hooks, network, functools.partial(malformed, "publish_stream_data"), self.redact)
+        clock = self.settings.clock
+        handlers = handlers_for(network, publish, voice.record, malformed, lost=hooks.lost, clock=clock)
         guest = self._guest(handlers, voice, self.config, stopping, hooks.worn)
         live = LiveGuest(guest, network, gateway)
         begun = time.monotonic()
@@ -218,6 +229,7 @@ class PluginHost:
             plugin=self.name,
             border=border,
             ceilings=Ceilings(self.settings.bounds.guest_memory, self.settings.bounds.guest_table),
+            compile_timeout=self.settings.bounds.compile_timeout,
             initialise_timeout=self.settings.bounds.initialise_timeout,
             name=name,
             observer=self.settings.observer,
@@ -316,6 +328,7 @@ class PluginHost:
         if unfinished:
             await asyncio.wait(unfinished)
         await asyncio.gather(*(self._part(role, farewell) for role in tuple(self._shared_locks)))
+        self._voice().tell_left_out()
 
     async def _part(self, role: str, farewell: str | None) -> None:
         async with self._shared_locks[role]:  # its last guest may be closing
@@ -330,3 +343,7 @@ class PluginHost:
                 async with asyncio.timeout(timeout):  # it may have to wait for a call before it
                     await live.guest.call(farewell, b"", timeout=timeout)
         await live.aclose()
+
+
+def _has_failed(task: asyncio.Task[PluginInfo]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None

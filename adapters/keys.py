@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from adapters.errors import KeyFormatError
+from adapters.lenient import convert
 
 __all__ = ["FrozenDict", "StreamKey"]
 
@@ -126,23 +127,30 @@ class StreamKey:
     def from_wire(cls, value: object) -> StreamKey:
         """Read the JSON object that plugins exchange; ``parameters`` and ``connectionId`` may be missing or null.
 
+        Parameters that are numbers or booleans are taken as their JSON text, and those that are null as not given.
+
         Raises:
             KeyFormatError: The value is no such object.
         """
         try:
-            wire = msgspec.convert(value, _WireKey)
+            wire = convert(value, _WireKey)
         except msgspec.ValidationError as error:
             msg = f"not a stream key: {error}"
             raise KeyFormatError(msg) from error
-        return cls(wire.type, wire.source, wire.identifier, wire.parameters or {}, wire.connectionId)
+        parameters = {name: _as_text(value) for name, value in (wire.parameters or {}).items() if value is not None}
+        return cls(wire.type, wire.source, wire.identifier, parameters, wire.connectionId)
 
 
 class _WireKey(msgspec.Struct):
     type: str
     source: str
     identifier: str
-    parameters: dict[str, str] | None = None
+    parameters: dict[str, str | int | float | bool | None] | None = None
     connectionId: int | None = None  # noqa: N815 - the field's name on the wire
+
+
+def _as_text(value: str | float) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _decode(text: str) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 import msgspec
 
 from adapters.answers import Action, Answer, JudgedAnswer, as_reason, decode_answer, incomplete
@@ -29,7 +30,8 @@ from adapters.pool import Pool
 from adapters.recovery import Recovery
 from adapters.runtime.replies import decode_object
 from adapters.stream import AdapterStream
-from detectors.errors import CompatError, NetworkError, PluginError
+from adapters.watchdog import Signs, Watchdog
+from detectors.errors import CompatError, MachineError, NetworkError, PluginError
 
 if TYPE_CHECKING:
     from adapters.net.gateway import GuardedSocket
@@ -38,6 +40,7 @@ __all__ = ["LegacyDriver"]
 
 _MESSAGE = "handle_stream_message"
 _LOOKS = 10  # for a stale stream, within its limit
+_LOOK_EVERY = 1.0  # seconds between two looks at whether anything comes
 
 
 class _Reconnect(Exception):  # noqa: N818 - control flow within this room
@@ -85,6 +88,7 @@ class LegacyDriver:
         self._connected_at: float | None = None  # by the stream's clock
         self._told_of_heartbeat = False
         self._failed_in_a_row = 0
+        self._messages = 0  # of the connection
         self._connected_once = False
         self._told_connected = False  # and not told that it is disconnected since
 
@@ -97,7 +101,7 @@ class LegacyDriver:
                 if end.error is not None:
                     raise end.error from None
                 return
-            except (PluginError, NetworkError) as error:
+            except (PluginError, NetworkError, MachineError) as error:
                 if self._host.allowance.grows_after(error):
                     wait = 0.0
                     self._stream.tell(EventKind.MEMORY, self._host.allowance.told(error))
@@ -133,7 +137,7 @@ class LegacyDriver:
             heart = await self._greet()
             self._connected_once = True
             await heart.beat_beside(self._pump(heart), *self._watches(heart))
-        except NetworkError as error:
+        except (NetworkError, MachineError) as error:
             with contextlib.suppress(_Reconnect):  # which is what happens anyway
                 await self._tell_disconnected(str(error))
             raise
@@ -145,6 +149,15 @@ class LegacyDriver:
         if self._stream.idle_limit is not None:
             every = self._stream.idle_limit / _LOOKS
             yield IdleWatch(self._stream).keep_looking(every, busy=lambda: heart.busy > every)
+        yield self._keep_looking(Watchdog(self._host.name, self._stream, self._host.settings.progress))
+
+    async def _keep_looking(self, watchdog: Watchdog) -> NoReturn:
+        before = self._stream.stats.received
+        while True:
+            items = self._stream.stats.received - before
+            signs = Signs(opened=1, open=1, open_for=self._stood(), taken=self._messages, items=items)
+            watchdog.look(attrs.evolve(signs, backed_up=self._stream.backed_up))
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def _prepare(self) -> None:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
@@ -179,11 +192,12 @@ class LegacyDriver:
             self._socket = await self._guest.gateway.connect(
                 self._setup.url, headers=self._setup.headers, subprotocol=self._setup.subprotocol
             )
-        except NetworkError as error:
+        except (NetworkError, MachineError) as error:
             with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
                 await self._tell_plugin("error", str(error))
             raise
         self._connected_at = self._stream.monotonic()
+        self._messages = 0
         self._told_connected = True
         await self._tell_plugin("connected")
 
@@ -201,6 +215,7 @@ class LegacyDriver:
     async def _pump(self, heart: Heart) -> NoReturn:
         while True:
             message = await heart.receive()
+            self._messages += 1
             received_at = self._stream.clock()
             with contextlib.suppress(UnicodeDecodeError):
                 message = message if isinstance(message, str) else message.decode()

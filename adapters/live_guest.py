@@ -10,14 +10,22 @@ import attrs
 from adapters.closing import Closing
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
+from adapters.publisher import CLOSING
 from adapters.runtime.guest import Guest
 from adapters.runtime.hostcalls import Publication
+from adapters.runtime.malformed import Malformed
+from detectors.wording import shown
 
-__all__ = ["GuestHooks", "LiveGuest"]
+__all__ = ["NOT_STREAMING", "GuestHooks", "LiveGuest", "publishing"]
+
+#: The answer to a publication of a guest that serves no stream. It is no fault: plugins of both kinds publish there.
+NOT_STREAMING = "nothing is streamed by this guest"
+
+_SHOWN = 500  # characters of a reason
 
 
 def _refuse_publication(_: Publication) -> str:
-    return "nothing is streamed by this guest"
+    return NOT_STREAMING
 
 
 def _ignore(_: str) -> None:
@@ -31,14 +39,47 @@ class GuestHooks:
     Attributes:
         publish: Takes what it publishes; returns why it is refused, or ``None``.
         lost: Told why, when a message could not be handed to the guest or read from it.
+        misused: Told how it misuses host functions: by requests that nobody can read (of the 1st, 10th, 100th, ... to
+            each function), by more connections than it may have; ``None``: the plugin's logger is.
         reconnected: Told why a connection was lost, when the guest has opened another by itself.
         worn: Told once, when it should be replaced some time.
     """
 
     publish: Callable[[Publication], str | None] = _refuse_publication
     lost: Callable[[str], None] = _ignore
+    misused: Callable[[str], None] | None = None
     reconnected: Callable[[str], None] = _ignore
     worn: Callable[[], None] = lambda: None
+
+
+def publishing(
+    hooks: GuestHooks, network: GuestNetwork, counting: Callable[..., Malformed], redact: Callable[[str], str]
+) -> Callable[[Publication], str | None]:
+    """What takes the publications of a guest, for ``hostcalls.handlers_for``.
+
+    Args:
+        hooks: Those of its maker, who takes or refuses them.
+        network: Told when the guest hears that its stream is being closed.
+        counting: Makes what counts those of one kind.
+        redact: Takes secrets out of a text.
+    """
+    refusals = counting(kind="refused", tell=_ignore)  # whoever refuses tells
+    dropped = counting(kind="dropped")  # of a guest that serves no stream
+
+    def publish(publication: Publication) -> str | None:
+        refused = hooks.publish(publication)
+        if refused is None:
+            refusals.in_a_row = 0
+        elif refused == CLOSING:  # the first that the guest hears of it
+            network.drain()
+            network.linger()
+        elif refused == NOT_STREAMING:
+            dropped.note(refused)
+        else:
+            refusals.answer(shown(redact(refused), _SHOWN))
+        return refused
+
+    return publish
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ import msgspec
 from adapters.contract import EventKind, StreamKey
 from adapters.runtime.hostcalls import Publication
 from adapters.stream import AdapterStream
-from adapters.times import nanoseconds
+from adapters.times import moment
 
 __all__ = ["CLOSING", "Gate", "Item", "Publisher"]
 
@@ -55,6 +55,7 @@ class Publisher:
         self.stopping = threading.Event()
         self.held: deque[Item] = deque()
         self.recent: deque[Item] = deque(maxlen=_REMEMBERED)
+        self.taken = 0  # items that were not refused
         self.delivered = 0  # items passed on
         self._stream = stream
         self._lock = threading.RLock()  # keeps the gate still while an item passes
@@ -65,13 +66,18 @@ class Publisher:
 
     def publish(self, publication: Publication) -> str | None:
         """Take one publication. Returns why it is refused, or ``None``."""
+        if self._gate is Gate.SHUT:
+            return CLOSING
         try:
             key = self._key(publication.key)
         except (ValueError, RecursionError) as error:  # KeyFormatError, or msgspec's and UTF-8's
             return self._refuse(f"the key is unusable: {error}")
         if key.source != self._stream.key.source:
             return self._refuse(f"source {key.source!r} is not this stream's ({self._stream.key.source!r})")
-        return self.deliver(Item(key, publication.data, self._timestamp(publication.timestamp)))
+        refused = self.deliver(Item(key, publication.data, self._timestamp(publication.timestamp)))
+        if refused is None:
+            self.taken += 1
+        return refused
 
     def deliver(self, item: Item) -> str | None:
         """Let an item through the gate. Returns why it is refused, or ``None``."""
@@ -117,10 +123,10 @@ class Publisher:
             self._last_key = raw, key
         return key
 
-    def _timestamp(self, text: str) -> int:
-        if text:
+    def _timestamp(self, value: object) -> int:
+        if value:
             try:
-                return nanoseconds(text)
+                return moment(value)
             except ValueError as error:
                 if not self._told_bad_time:
                     self._told_bad_time = True

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from adapters.metadata import METADATA_EXPORTS, Answers
+from adapters.runtime.errors import COMPILATION
 from adapters.runtime.guest import Guest
-from detectors.errors import CompatError
+from detectors.errors import CompatError, MachineError
 from detectors.report import ModuleReport
 
 __all__ = ["ask_for_metadata"]
@@ -24,6 +25,9 @@ async def ask_for_metadata(
         report: What the detector says of the module.
         make_guest: Makes a guest whose host functions are stubs; they tell what it is given the name of each call.
         timeout: Seconds for each export.
+
+    Raises:
+        MachineError, PluginTimeoutError: The module could not be compiled, or not in time, which says nothing of it.
     """
     said: dict[str, Any] = {}
     problems: list[str] = []
@@ -41,6 +45,8 @@ async def ask_for_metadata(
             try:
                 said[export] = decode(await guest.call(export, b"", timeout=timeout))
             except (CompatError, ValueError) as error:
+                if isinstance(error, MachineError) or getattr(error, "export", "") == COMPILATION:
+                    raise
                 problems.append(f"{export}: {error}" if guest.initialised else str(error))
             if calls:
                 called[export] = tuple(dict.fromkeys(calls))

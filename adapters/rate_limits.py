@@ -23,8 +23,7 @@ import msgspec
 
 from adapters.buckets import Bucket, TokenBuckets, WaitTooLongError
 from adapters.errors import RateLimitError
-from adapters.voice import printable
-from detectors.wording import listed, shown
+from detectors.wording import listed, printable, shown
 
 __all__ = ["EXPORT", "Declaration", "Limiter", "RateLimit", "read_rate_limits"]
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from adapters.contract import EventKind, StreamState
-from adapters.errors import OutageError, RestartsExhaustedError, StreamRejectedError
+from adapters.errors import NoProgressError, OutageError, RestartsExhaustedError, StreamRejectedError
 from adapters.net.errors import BUSY, ConnectFailedError, StreamIdleError
 from adapters.net.pacing import LONGEST_WISH
 from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError, PluginTrapError
-from detectors.errors import CompatError, NetworkError, PluginError
+from detectors.errors import CompatError, MachineError, NetworkError, PluginError
 
 if TYPE_CHECKING:
     from adapters.settings import Backoff
@@ -76,9 +76,15 @@ RULES: tuple[Rule, ...] = (
     Rule("the server is busy", (ConnectFailedError,), Since.EVER, Budget.PATIENCE, BUSY),
     Rule("no connection could be opened", (ConnectFailedError,), Since.CONNECTED, Budget.PATIENCE),
     Rule("the connection was lost, or brought nothing", (NetworkError,), Since.CONNECTED, Budget.PATIENCE),
+    Rule("the machine has no files, memory or threads left", (MachineError,), Since.CONNECTED, Budget.PATIENCE),
     Rule("another stream brought down the shared guest", (GuestStoppedError,), Since.EVER, Budget.PATIENCE),
     Rule("the stream was refused", (StreamRejectedError,), Since.DELIVERED, Budget.ATTEMPTS),
-    Rule("the guest trapped or hung", (PluginTrapError, PluginTimeoutError), Since.DELIVERED, Budget.ATTEMPTS),
+    Rule(
+        "the guest trapped, hung or stood still",
+        (PluginTrapError, PluginTimeoutError, NoProgressError),
+        Since.DELIVERED,
+        Budget.ATTEMPTS,
+    ),
     Rule("the plugin failed otherwise", (PluginError,), Since.DELIVERED, Budget.ATTEMPTS),
 )
 

@@ -25,6 +25,7 @@ from adapters.errors import (
     StreamUsageError,
     UnknownCommandError,
 )
+from adapters.lenient import Lenient
 from adapters.replies import KeptReplies, Question, lifetime
 from adapters.runtime.errors import PluginTimeoutError
 from detectors.wording import shown
@@ -128,9 +129,9 @@ class _Marker(msgspec.Struct):
     stream: Any = msgspec.field(name="_stream", default=None)
 
 
-_decode_response = msgspec.json.Decoder(_Response).decode
-_decode_marker = msgspec.json.Decoder(_Marker).decode
-_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_response = Lenient(_Response).decode
+_decode_marker = Lenient(_Marker).decode
+_decode_raw = Lenient(msgspec.Raw).decode
 
 
 def _read_response(output: bytes) -> _Answer:

@@ -11,7 +11,10 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
-__all__ = ["Redactor"]
+__all__ = ["LONGEST_SECRET", "Redactor"]
+
+#: Characters at the end of a text that are dropped where it was cut off: half a secret could not be told as one.
+LONGEST_SECRET = 4 * 1024
 
 _PEM_BEGIN = "-----BEGIN "
 _PEM_BORDER = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")  # no secret: it says only what follows

@@ -20,7 +20,10 @@ from adapters.net.socket import Connector, WebSocketConnector
 from adapters.net.tls import Tls
 from adapters.observe import Observer
 from adapters.plugin_info import MessageEncoding
+from adapters.progress import Progress
 from adapters.shared import PROCESS, Shared
+from adapters.speech import Speech
+from detectors.bounds import USUAL, InspectionBounds
 
 if TYPE_CHECKING:
     import httpx
@@ -96,7 +99,10 @@ class AdapterSettings:
             out, from the module or by its first messages.
         token_buckets: Where the tokens of plugins' rate limits are; by default those of the process, which all plugins
             share that say they are the same one.
+        inspection: How large a module may be, and how long its validation may take, when it is opened.
         bounds: How long guests and peers may take, and how much they may send.
+        progress: How long a guest may stand still, before that is told, and before it is replaced.
+        speech: How much a plugin may log and print, with all of its guests together.
         shared: What is known of modules and hosts; by default that of the process.
         monotonic: Seconds, on a clock that never goes back: for rates, lags, idle limits, heartbeats, and what
             ``backoff`` bounds. Waiting itself and the deadlines of guests and peers are on the system's own clock.
@@ -118,14 +124,17 @@ class AdapterSettings:
     buffer: int = attrs.field(default=4_096, validator=whole(1, "items"))
     idle_limit: float | None = attrs.field(default=None, validator=IDLE_LIMIT)
     guests: int = attrs.field(default=4, validator=whole(1))
-    memory_budget: int = attrs.field(default=64 * 2**20, validator=whole(1, "bytes"))
-    retained_memory: int = attrs.field(default=4 * 2**20, validator=whole(0, "bytes"))
+    memory_budget: int = attrs.field(default=64 * 2**20, validator=whole(1, "bytes", most=2**40))
+    retained_memory: int = attrs.field(default=4 * 2**20, validator=whole(0, "bytes", most=2**40))
     backoff: Backoff = attrs.field(default=Backoff(), validator=one_of_type(Backoff))
     message_encoding: MessageEncoding | None = attrs.field(
         default=None, validator=one_of_type(MessageEncoding).or_none()
     )
     token_buckets: TokenBuckets = attrs.field(default=TOKEN_BUCKETS, validator=one_of_type(TokenBuckets))
+    inspection: InspectionBounds = attrs.field(default=USUAL, validator=one_of_type(InspectionBounds))
     bounds: Bounds = attrs.field(default=Bounds(), validator=one_of_type(Bounds))
+    progress: Progress = attrs.field(default=Progress(), validator=one_of_type(Progress))
+    speech: Speech = attrs.field(default=Speech(), validator=one_of_type(Speech))
     shared: Shared = attrs.field(default=PROCESS, repr=False, validator=one_of_type(Shared))
     monotonic: Callable[[], float] = attrs.field(default=time.monotonic, validator=FUNCTION)
 

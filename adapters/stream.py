@@ -15,15 +15,19 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from adapters.announcer import Announcer
 from adapters.closing import Closing
 from adapters.contract import EventKind, StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.errors import StreamUsageError
 from adapters.events import EventLog
 from adapters.mailbox import Mailbox
 from adapters.rate import Rate
-from adapters.voice import printable
+from detectors.errors import CompatError
+from detectors.wording import shown
 
 __all__ = ["TRANSITIONS", "AdapterStream", "Driver"]
+
+_LONGEST_MESSAGE = 900  # characters of an event's
 
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
     StreamState.NEW: frozenset({StreamState.STARTING, StreamState.STOPPED}),
@@ -102,6 +106,7 @@ class AdapterStream:
         self._state = StreamState.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
         self._events = EventLog()
+        self._announcer = Announcer(self._events, self._lock, monotonic, self._log_event)
         self._task: asyncio.Task[None] | None = None
         self._closing = Closing(self._close, f"close of stream {key}")
         self._ended = False  # nothing more will come
@@ -208,7 +213,13 @@ class AdapterStream:
 
     def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
         """Call a function with every event; see ``contract.Stream``."""
-        return self._events.follow(follower)
+        unfollow = self._events.follow(follower)
+
+        def leave() -> None:
+            self._announcer.tell_all()
+            unfollow()
+
+        return leave
 
     # The driver's side
 
@@ -228,15 +239,19 @@ class AdapterStream:
         if error is None:
             self._finish(StreamState.STOPPED, "the plugin ended the stream", None)
         else:
-            self._finish(StreamState.FAILED, str(error), error)
+            told = error.at(f"stream {self._key}") if isinstance(error, CompatError) else error
+            self._finish(StreamState.FAILED, str(error), told)
 
     def _finish(self, state: StreamState, message: str, error: BaseException | None) -> None:
         if not self._ended:
-            self.enter_state(state, message)
-            self._ended = True
-            self._mailbox.end(error)
-            self._events.end()
-            self._on_ended(self)
+            try:
+                self.enter_state(state, message)
+                self._announcer.tell_all()
+            finally:  # the user's logger may raise, and nobody is to wait for ever
+                self._ended = True
+                self._mailbox.end(error)
+                self._events.end()
+                self._on_ended(self)
 
     def enter_state(self, state: StreamState, message: str) -> None:
         """Change the state and tell it, from any thread. Staying is no change, and an ended stream stays ended."""
@@ -251,26 +266,36 @@ class AdapterStream:
 
     def tell(self, kind: EventKind, message: str, *, state: StreamState | None = None, lost: int | None = None) -> None:
         """Tell an event, from any thread."""
-        message = self._redact(message)
+        message = shown(self._redact(message), _LONGEST_MESSAGE)
         with self._lock:
             event = StreamEvent(kind, self.clock(), self._received, message, state, lost)
             self._counts[kind] += 1
-        level = logging.DEBUG if kind is EventKind.STATE and state is not StreamState.FAILED else logging.INFO
-        text = message if message == state else f"{state or kind}: {message}"
-        self._logger.log(level, "stream %s, item %d: %s", self._key, event.sequence, printable(text))
-        self._call_on_loop(self._events.record, event)
+            something_to_do = self._announcer.add(event)
+        if something_to_do and not self._call_on_loop(self._announcer.tell):
+            self._announcer.tell_without_loop()
 
-    def _call_on_loop(self, work: Callable[..., None], *args: object) -> None:
+    def _log_event(self, event: StreamEvent) -> None:
+        routine = event.kind is EventKind.STATE and event.state is not StreamState.FAILED
+        text = event.message if event.message == event.state else f"{event.state or event.kind}: {event.message}"
+        level = logging.DEBUG if routine else logging.INFO
+        self._logger.log(level, "stream %s, %s: %s", self._key, event.where, text)
+
+    def _call_on_loop(self, work: Callable[[], None]) -> bool:
+        """Call a function on the event loop, at once if this is it. Returns whether there is one."""
         if self._loop is None or self._loop.is_closed():
-            return
+            return False
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
             running = None
         if running is self._loop:
-            work(*args)
-        else:
-            self._loop.call_soon_threadsafe(work, *args)
+            work()
+            return True
+        try:
+            self._loop.call_soon_threadsafe(work)
+        except RuntimeError:  # it was closed meanwhile
+            return False
+        return True
 
     def offer(self, key: StreamKey, timestamp: int, data_type: str, data: bytes, stopping: threading.Event) -> bool:
         """Hand over an item from a guest's thread; waits while the buffer is full.

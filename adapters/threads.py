@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from detectors.machine import machine_faults
+
 __all__ = ["on_thread"]
 
 T = TypeVar("T")
@@ -25,6 +27,9 @@ async def on_thread(work: Callable[[], T], name: str) -> T:
     Args:
         work: What to do. It runs outside of the event loop.
         name: What to call the thread.
+
+    Raises:
+        MachineError: No thread could be started.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -45,5 +50,6 @@ async def on_thread(work: Callable[[], T], name: str) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has been closed, and nobody waits
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    with machine_faults():
+        threading.Thread(target=run, name=name, daemon=True).start()
     return await done

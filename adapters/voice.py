@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import collections
 import logging
-import time
 from collections.abc import Callable, Iterator
 
-import attrs
-
 from adapters.panics import begins_panic
+from adapters.speech import SpeechBudget
+from detectors.wording import printable
 
-__all__ = ["LONGEST_LINE", "Speech", "Voice", "printable"]
+__all__ = ["LONGEST_LINE", "Voice"]
 
 LONGEST_LINE = 8 * 1024  # characters that are told of it; of a stream, the bytes
 _LAST_WORDS = 4 * 1024  # characters of standard error that are kept
@@ -33,28 +32,14 @@ _LEVELS = {
 }
 
 
-@attrs.frozen
-class Speech:
-    """How much a guest may say.
-
-    Attributes:
-        burst: Lines at once.
-        rate: Lines a second, in the long run.
-    """
-
-    burst: int = 1_000
-    rate: float = 200.0
-
-
 class Voice:
-    """Tells the logger what one guest says. Used by the guest's thread only.
+    """Tells the logger what one guest says. Used by the guest's thread only, but for its budget.
 
     Args:
         logger: The plugin's.
         redact: Takes secrets out of a text.
         quiet: Whether what it says now is nobody's concern, as it is being stopped: it goes to DEBUG.
-        speech: How much it may say.
-        monotonic: Seconds.
+        budget: How much it may still say, with the plugin's other guests; ``None``: as much as a plugin by itself.
     """
 
     def __init__(
@@ -63,17 +48,12 @@ class Voice:
         *,
         redact: Callable[[str], str] = str,
         quiet: Callable[[], bool] = lambda: False,
-        speech: Speech = Speech(),
-        monotonic: Callable[[], float] = time.monotonic,
+        budget: SpeechBudget | None = None,
     ) -> None:
         self._logger = logger
-        self._redact = redact
+        self.redact = redact
         self._quiet = quiet
-        self._speech = speech
-        self._monotonic = monotonic
-        self._allowance = float(speech.burst)
-        self._since = monotonic()
-        self._suppressed = 0
+        self._budget = budget or SpeechBudget()
         self._unfinished: dict[int, bytes] = {}  # by level
         self._cut: set[int] = set()  # the levels on which the rest of a line is dropped
         self._stderr: collections.deque[str] = collections.deque()
@@ -125,10 +105,9 @@ class Voice:
         self._cut.clear()
 
     def tell_left_out(self) -> None:
-        """Tell how many lines were left out since this was told last, if any were."""
-        if self._suppressed:
-            self._logger.warning("%d lines that it logged were left out: it logs too much", self._suppressed)
-            self._suppressed = 0
+        """Tell how many lines of the plugin were left out since this was told last, if any were. From any thread."""
+        if count := self._budget.left_out():
+            self._logger.warning("%d lines that it logged were left out: it logs too much", count)
 
     def last_words(self) -> str:
         """The end of what it has written to standard error in this call, without secrets; asked again, it is empty.
@@ -136,8 +115,8 @@ class Voice:
         At most 4 KiB. Where a panic's first line would be cut off, it comes first.
         """
         unfinished = self._unfinished.get(logging.WARNING, b"").decode(errors="replace")
-        said = self._redact("\n".join([*self._stderr, unfinished]).strip())
-        words, panic = said[-_LAST_WORDS:], self._redact(self._panic).strip()[: _LAST_WORDS // 4]
+        said = self.redact("\n".join([*self._stderr, unfinished]).strip())
+        words, panic = said[-_LAST_WORDS:], self.redact(self._panic).strip()[: _LAST_WORDS // 4]
         if panic not in words:
             words = f"{panic}\n...\n{said[-_LAST_WORDS + len(panic) + 5 :]}"
         self.forget_words()
@@ -166,7 +145,7 @@ class Voice:
         """
         pieces = (line[:end], line[:further])
         texts = [piece if isinstance(piece, str) else piece.decode(errors="replace") for piece in pieces]
-        return _common_beginning(*map(self._redact, texts)) + _CUT
+        return _common_beginning(*map(self.redact, texts)) + _CUT
 
     def _remember(self, line: str) -> None:
         """Keep a line among the last words. Whole ones only: of half a secret nobody could tell that it is one."""
@@ -180,33 +159,13 @@ class Voice:
     def _line(self, level: int, line: str) -> None:
         if self._quiet():  # nobody needs to be woken by what fails when a guest is told to stop
             level = logging.DEBUG
-        if not self._logger.isEnabledFor(level) or not self._may_speak():
+        if not self._logger.isEnabledFor(level) or not self._budget.allows():
             return
         self.tell_left_out()
-        text = printable(self._redact(line))
+        text = printable(self.redact(line))
         self._logger.log(level, "%s", text[:LONGEST_LINE] + _CUT if len(text) > LONGEST_LINE else text)
-
-    def _may_speak(self) -> bool:
-        now = self._monotonic()
-        earned = (now - self._since) * self._speech.rate
-        self._allowance = min(float(self._speech.burst), self._allowance + earned)
-        self._since = now
-        # Once silenced, it has to be silent for a while, or every other line would be the one that tells of it.
-        needed = self._speech.burst / 10 if self._suppressed else 1.0
-        if self._allowance < needed:
-            self._suppressed += 1
-            return False
-        self._allowance -= 1
-        return True
 
 
 def _common_beginning(one: str, other: str) -> str:
     differs = (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
     return one[: next(differs, len(other))]
-
-
-def printable(text: str) -> str:
-    """``text`` with everything that does not print, line ends too, written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

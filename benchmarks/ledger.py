@@ -23,7 +23,7 @@ class Ledger:
     """
 
     def __init__(self, first: int, *, comes_back: bool) -> None:
-        self.gaps: set[int] = set()  # the items that they were told before
+        self.gaps: set[int] = set()  # the items that they were told before, all where several were told together
         self.restarts: list[int] = []  # likewise
         self._first = first
         self._comes_back = comes_back
@@ -46,7 +46,7 @@ class Ledger:
     def note_event(self, event: StreamEvent) -> None:
         """The stream has told something."""
         if event.kind is EventKind.GAP:
-            self.gaps.add(event.sequence)
+            self.gaps.update(event.places)
         elif event.kind is EventKind.RESTART:
             self.restarts.append(event.sequence)
             if not self._comes_back or _STALE not in event.message:

@@ -59,7 +59,7 @@ class Soaked:
         """Hear of every gap."""
         async for event in self.stream.events():
             if event.kind is compat.EventKind.GAP:
-                self.audit.note_gap(event.sequence)
+                self.audit.note_gaps(event.places)
 
 
 class Mishaps:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from adapters.contract import StreamEvent
 from adapters.errors import StreamUsageError
+from detectors.machine import machine_faults
 
 __all__ = ["BackgroundLoop", "Work"]
 
@@ -49,20 +50,27 @@ class BackgroundLoop:
         return self._closed
 
     def start(self) -> None:
-        """Begin, once. Raises ``StreamUsageError`` the second time."""
+        """Begin, once. Raises ``StreamUsageError`` the second time, and ``MachineError`` where it cannot begin."""
         if self._thread is not None:
             msg = f"{self._what} has been entered before"
             raise StreamUsageError(msg, remedy="Make another one")
-        ready: queue.SimpleQueue[asyncio.AbstractEventLoop] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, args=(ready,), name=f"loop of {self._what}", daemon=True)
-        self._thread.start()
-        self._loop = ready.get()
+        ready: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+        thread = threading.Thread(target=self._serve, args=(ready,), name=f"loop of {self._what}", daemon=True)
+        with machine_faults(doing=f"{self._what} cannot begin"):
+            thread.start()
+            self._loop = ready.result()
+        self._thread = thread
 
     @staticmethod
-    def _serve(ready: queue.SimpleQueue[asyncio.AbstractEventLoop]) -> None:
-        with asyncio.Runner() as runner:  # which ends every task that is left, and closes the loop
+    def _serve(ready: concurrent.futures.Future[asyncio.AbstractEventLoop]) -> None:
+        try:
+            runner = asyncio.Runner()
             loop = runner.get_loop()
-            ready.put(loop)
+        except BaseException as error:  # noqa: BLE001 - it takes files of its own, and is waited for
+            ready.set_exception(error)
+            return
+        with runner:  # which ends every task that is left, and closes the loop
+            ready.set_result(loop)
             loop.run_forever()
 
     def _submit(self, work: Work[T]) -> concurrent.futures.Future[T]:

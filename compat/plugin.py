@@ -25,6 +25,7 @@ from adapters.registry import make_adapter
 from adapters.settings import IDLE_LIMIT, AdapterSettings
 from adapters.threads import on_thread
 from compat.status import PluginStatus, StreamStatus
+from detectors.machine import machine_faults
 from detectors.report import ModuleReport, inspect
 from detectors.rules import PluginKind
 
@@ -52,6 +53,9 @@ _ARGUMENTS: dict[str, Rule] = {
     "allow_private": TRUTH,
     "settings": one_of_type(AdapterSettings).or_none(),
 }
+
+
+_NOT_OPENED = "it could not be opened"
 
 
 class Plugin:
@@ -165,16 +169,22 @@ class Opening:
     Each use opens another plugin. What opening raises is listed at ``open_plugin``.
     """
 
-    def __init__(self, work: Callable[[], Plugin]) -> None:
+    def __init__(self, work: Callable[[], Plugin], name: str) -> None:
         self._work = work
+        self._name = name
         self._opened: list[Plugin] = []
 
     def __await__(self) -> Generator[Any, None, Plugin]:
-        return on_thread(self._work, "open plugin").__await__()
+        return self._on_thread().__await__()
+
+    async def _on_thread(self) -> Plugin:
+        with machine_faults(self._name, _NOT_OPENED):
+            return await on_thread(self._work, "open plugin")
 
     def wait(self) -> Plugin:
         """Open it here and now: this blocks the thread, an event loop too, while the file is read and validated."""
-        return self._work()
+        with machine_faults(self._name, _NOT_OPENED):
+            return self._work()
 
     async def __aenter__(self) -> Plugin:
         self._opened.append(await self)
@@ -222,6 +232,7 @@ def open_plugin(
         OSError: The path cannot be read.
         DetectionError: The module cannot run; the error carries every finding.
         UnsupportedPluginError: It is no plugin of a known kind, or not of the chosen one.
+        MachineError: The machine has no files, memory or threads left for it.
     """
     given = (source, config, kind, name, rewrite, allow_private, settings)
     for (argument, rule), value in zip(_ARGUMENTS.items(), given, strict=True):
@@ -234,17 +245,18 @@ def open_plugin(
         policy = attrs.evolve(policy, allow_private=True)
     settings = attrs.evolve(settings, policy=policy, config=settings.config if config is None else dict(config))
     chosen = kind if isinstance(kind, PluginKind | None) else PluginKind(str(kind))
-    return Opening(functools.partial(_open, source, chosen, name, settings))
+    name = name or ("" if isinstance(source, bytes) else _name_of(Path(source)))
+    return Opening(functools.partial(_open, source, chosen, name, settings), name)
 
 
-def _open(source: Source, chosen: PluginKind | None, name: str | None, settings: AdapterSettings) -> Plugin:
+def _open(source: Source, chosen: PluginKind | None, name: str, settings: AdapterSettings) -> Plugin:
     if isinstance(source, bytes):
         wasm, path = source, None
     else:
         path = os.fspath(source)
         wasm = Path(path).read_bytes()
-    report = attrs.evolve(inspect(wasm), path=path)
-    name = name or (_name_of(Path(path)) if path else f"plugin-{report.sha256[:8]}")
+    report = attrs.evolve(inspect(wasm, bounds=settings.inspection), path=path)
+    name = name or f"plugin-{report.sha256[:8]}"
     return Plugin(make_adapter(name, wasm, report, settings, chosen), name, chosen or report.kind)
 
 

@@ -20,6 +20,7 @@ from adapters.contract import (
 from adapters.errors import (
     ConfigurationError,
     KeyFormatError,
+    NoProgressError,
     OutageError,
     PluginCallError,
     PluginProtocolError,
@@ -40,11 +41,13 @@ from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConne
 from adapters.net.tls import Tls, TlsError
 from adapters.observe import Crossing, Direction, Observer
 from adapters.plugin_info import MessageEncoding, PluginInfo
+from adapters.progress import Progress
 from adapters.rate_limits import RateLimit
 from adapters.runtime.errors import (
     CompanionError,
     GuestFaultError,
     GuestStoppedError,
+    MalformedRequestsError,
     PluginExitError,
     PluginTimeoutError,
     PluginTrapError,
@@ -53,6 +56,7 @@ from adapters.runtime.errors import (
 from adapters.runtime.watch import lingering_guests
 from adapters.settings import AdapterSettings, Backoff
 from adapters.shared import Shared
+from adapters.speech import Speech
 from compat import blocking
 from compat.configuration import read_config
 from compat.errors import ConfigFileError, SourceTakenError, SubscriberTooSlowError, UnknownSourceError
@@ -63,7 +67,7 @@ from compat.status import ManagerStatus, PluginStatus, StreamStatus, Subscriptio
 from compat.subscription import Subscription
 from detectors.bounds import InspectionBounds
 from detectors.diagnostics import Diagnostic, Severity
-from detectors.errors import CompatError, NetworkError, PluginError, UsageError
+from detectors.errors import CompatError, MachineError, NetworkError, PluginError, UsageError
 from detectors.report import DetectionError, ModuleReport, inspect
 from detectors.rules import PluginKind
 
@@ -90,12 +94,15 @@ __all__ = [
     "GuestStoppedError",
     "InspectionBounds",
     "KeyFormatError",
+    "MachineError",
+    "MalformedRequestsError",
     "ManagerStatus",
     "MessageEncoding",
     "ModuleReport",
     "NetworkDeniedError",
     "NetworkError",
     "NetworkPolicy",
+    "NoProgressError",
     "Observer",
     "Opening",
     "OutageError",
@@ -112,6 +119,7 @@ __all__ = [
     "PluginStatus",
     "PluginTimeoutError",
     "PluginTrapError",
+    "Progress",
     "RateLimit",
     "RateLimitError",
     "Reply",
@@ -121,6 +129,7 @@ __all__ = [
     "Shared",
     "Socket",
     "SourceTakenError",
+    "Speech",
     "Stream",
     "StreamAdapter",
     "StreamData",

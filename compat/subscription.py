@@ -85,7 +85,8 @@ class Subscription:
 
         The order is that of their ``sequence``: an event of the stream is told once every item before its place has
         been taken. ``subscription.stream.events()`` tells it at once, and nothing of what is dropped here. A gap is
-        told when the item after it is taken, with the ``lost`` numbers before its ``sequence``.
+        told when the item after it is taken, with the ``lost`` numbers before its ``sequence``. Where the stream tells
+        several events as one, that one comes late, by a fifth of a second at most, and may stand after such a gap.
 
         They are told from the first on (the latest 1,000 at most), then live until the subscription has ended. What an
         ended one has dropped is told at once; what is still waiting when it is left, is given up and not told.

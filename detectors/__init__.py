@@ -10,7 +10,7 @@ from __future__ import annotations
 from detectors.bounds import InspectionBounds
 from detectors.classify import Classification, Evidence, Offer, classify
 from detectors.diagnostics import Diagnostic, Severity, diagnose
-from detectors.errors import CompatError, NetworkError, PluginError, UsageError
+from detectors.errors import CompatError, MachineError, NetworkError, PluginError, UsageError
 from detectors.formats import ModuleError
 from detectors.module import Export, FunctionType, Import, ModuleInterface, OtherType, read_module
 from detectors.report import DetectionError, ModuleReport, inspect
@@ -46,6 +46,7 @@ __all__ = [
     "Import",
     "InspectionBounds",
     "Interface",
+    "MachineError",
     "ModuleError",
     "ModuleInterface",
     "ModuleReport",

@@ -45,6 +45,8 @@ class InspectionBounds:
             of a 4 MB Go plugin take 4 KB. Code, data and elements have no bound of their own, and of a custom section
             so much is looked at.
         max_sections: How many there may be. A Go plugin has 14.
+        max_imports: How many there may be. A Go plugin has 30.
+        max_exports: How many there may be. A Go plugin has 20.
         max_instructions: In the constant expressions of one section. 100,000 data segments have as many.
         validation_timeout: For wasmtime to validate the module. It takes a fiftieth of a second for a Go plugin.
 
@@ -55,6 +57,8 @@ class InspectionBounds:
     max_size: int = attrs.field(default=100 << 20, validator=_whole)
     max_section: int = attrs.field(default=1 << 20, validator=_whole)
     max_sections: int = attrs.field(default=10_000, validator=_whole)
+    max_imports: int = attrs.field(default=10_000, validator=_whole)
+    max_exports: int = attrs.field(default=10_000, validator=_whole)
     max_instructions: int = attrs.field(default=500_000, validator=_whole)
     validation_timeout: float = attrs.field(default=10.0, validator=_seconds)
 

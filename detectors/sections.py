@@ -49,6 +49,7 @@ class Limits:
         wide: Whether its indices have 64 bits.
         maximum: What there may be at the end; None if the module does not say.
         span: Where this is written, from the beginning of its section's contents.
+        reference: The type of a table's entries, as it is written; empty for a memory.
     """
 
     minimum: int
@@ -56,6 +57,7 @@ class Limits:
     wide: bool = False
     maximum: int | None = attrs.field(default=None, eq=False)
     span: Span = attrs.field(default=(0, 0), eq=False, repr=False)
+    reference: bytes = attrs.field(default=b"", eq=False, repr=False)
 
 
 @attrs.frozen
@@ -155,7 +157,7 @@ def _assembled(
         return Reader(bodies.get(identity, b"\0"), max_instructions=bounds.max_instructions)
 
     first = read_places[SectionId.IMPORT].body if SectionId.IMPORT in read_places else 0
-    imports, import_types = _imports(read(SectionId.IMPORT), first)
+    imports, import_types = _imports(read(SectionId.IMPORT), first, bounds.max_imports)
     imported: list[Word] = [None for _, _, kind, _ in imports if kind == "global"]
     return Sections(
         types=_types(read(SectionId.TYPE)),
@@ -164,7 +166,7 @@ def _assembled(
         tables=_tables(read(SectionId.TABLE), imported),
         memories=_memories(read(SectionId.MEMORY)),
         globals_=_globals(read(SectionId.GLOBAL), imported),
-        exports=_exports(read(SectionId.EXPORT)),
+        exports=_exports(read(SectionId.EXPORT), bounds.max_exports),
         import_types=import_types,
         start=read(SectionId.START).number() if SectionId.START in bodies else None,
         places=places,
@@ -227,11 +229,21 @@ def _subtype(reader: Reader, form: int) -> Signature | None:
     raise ValueError(f"the unknown type form 0x{form:02x}")
 
 
-def _imports(reader: Reader, first: int) -> tuple[tuple[tuple[str, str, str, int | None], ...], tuple[Span, ...]]:
+def _count(reader: Reader, most: int, what: str) -> int:
+    """How many entries follow: no more than are read."""
+    count = reader.number()
+    if count > most:
+        raise ModuleError("too-large", f"The module has {count:,} {what}; {most:,} are read", SUSPECT)
+    return count
+
+
+def _imports(
+    reader: Reader, first: int, most: int
+) -> tuple[tuple[tuple[str, str, str, int | None], ...], tuple[Span, ...]]:
     """Read the imports, and where their types stand. The body begins at the offset ``first`` of the module."""
     imports: list[tuple[str, str, str, int | None]] = []
     spans: list[Span] = []
-    for _ in range(reader.number()):
+    for _ in range(_count(reader, most, "imports")):
         namespace, name, start = reader.name(), reader.name(), reader.at
         kind = _kind(reader)
         imports.append((namespace, name, kind, _IMPORTED[kind](reader)))
@@ -294,8 +306,10 @@ def _tables(reader: Reader, imported: list[Word]) -> tuple[Limits, ...]:
         has_value = reader.data[reader.at] == 0x40
         if has_value:
             reader.take(2)
+        start = reader.at
         reader.value_type()
-        tables.append(_limits(reader))
+        reference = reader.data[start : reader.at]
+        tables.append(attrs.evolve(_limits(reader), reference=reference))
         if has_value:
             reader.constant(imported)
     return tuple(tables)
@@ -316,5 +330,6 @@ def _globals(reader: Reader, imported: list[Word]) -> tuple[tuple[Word, bool], .
     return tuple(found)
 
 
-def _exports(reader: Reader) -> tuple[tuple[str, str, int], ...]:
-    return tuple((reader.name(), _kind(reader), reader.number()) for _ in range(reader.number()))
+def _exports(reader: Reader, most: int) -> tuple[tuple[str, str, int], ...]:
+    count = _count(reader, most, "exports")
+    return tuple((reader.name(), _kind(reader), reader.number()) for _ in range(count))

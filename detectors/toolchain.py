@@ -43,6 +43,8 @@ _GO_BEGINS, _GO_ENDS = (
     bytes.fromhex("f932433186182072008242104116d8f2"),
 )
 _GO_VERSION = re.compile(rb"\0(go1\.\d{1,3}(?:\.\d{1,3}|rc\d{1,2}|beta\d)?)\0")
+# Where a panic in the standard library would say that it stands: data of the program, which survives stripping.
+_RUST_LIBRARY = re.compile(rb"/rustc/[0-9a-f]{40}/library/")
 _RUST_PDK = re.compile(rb"/extism-pdk-(\d{1,4}\.\d{1,4}\.\d{1,4})/")
 _ASSEMBLYSCRIPT = "~lib/rt/".encode("utf-16-le")
 _LONGEST_BUILD_INFORMATION = 1 << 16
@@ -116,6 +118,8 @@ def _by_data(data: bytes, sections: Sections) -> Toolchain | None:
     if not _GO_CUSTOMS.isdisjoint(sections.customs) or _find(data, sections, _GO_BEGINS) >= 0:
         version = _GO_VERSION.search(data, *_searched(sections))
         return Toolchain("Go", version[1].decode() if version else None, _go_sdks(data, sections))
+    if _RUST_LIBRARY.search(data, *_searched(sections)):
+        return Toolchain("Rust", None, _rust_sdks(data, sections))
     if _find(data, sections, _ASSEMBLYSCRIPT) >= 0 or _imports_abort(sections):
         return Toolchain("AssemblyScript")
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["amount", "capitalised", "counted", "listed", "neither", "shown"]
+__all__ = ["amount", "capitalised", "counted", "listed", "neither", "printable", "shown"]
 
 _LIMIT = 80
 
@@ -21,10 +21,15 @@ def shown(text: str, limit: int = _LIMIT) -> str:
 
     Control characters, line ends, terminal escapes and everything else that is not printable are written as escapes.
     """
-    cut = text[:limit]
-    if not cut.isprintable():
-        cut = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)
+    cut = printable(text[:limit])
     return cut[:limit] + "…" if len(text) > limit or len(cut) > limit else cut
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with everything that does not print, line ends too, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

@@ -10,8 +10,12 @@ import attrs
 import pytest
 
 from adapters.bounds import Bounds
+from adapters.event_rate import BURST, RATE
+from adapters.progress import Progress
 from adapters.recovery import RULES, Budget, Since
 from adapters.settings import AdapterSettings, Backoff
+from adapters.speech import Speech
+from adapters.watchdog import ROWS as STANDING
 from compat import EventKind, Overflow, Pacing, Plugin, WebSocketConnector
 from compat.cli import cli
 
@@ -32,6 +36,17 @@ def test_the_table_of_failures_is_that_of_the_code() -> None:
         assert row[2] == ("patience" if rule.budget is Budget.PATIENCE else "attempts")
 
 
+def test_the_table_of_what_stands_still_is_that_of_the_code() -> None:
+    table = [row for row in ROWS if row[0] in {known.seen for known in STANDING}]
+    assert [row[0] for row in table] == [known.seen for known in STANDING]
+    for (_, told, ends), known in zip(table, STANDING, strict=True):
+        names = [word for cell in (told, ends) for word in re.findall(r"`(\w+)`", cell)]
+        assert names == [name for name in (known.told, known.ends) if name]
+        assert re.findall(r"(\d+) (?:s|answers) \(`(\w+)`\)", f"{told} {ends}") == [
+            (f"{getattr(Progress(), name):.0f}", name) for name in names
+        ]
+
+
 @pytest.mark.parametrize(
     ("value", "where"),
     [
@@ -47,19 +62,24 @@ def test_the_table_of_failures_is_that_of_the_code() -> None:
         (WebSocketConnector().open_timeout, r"open_timeout=(\d+)\)"),
         (WebSocketConnector().keepalive, r"keepalive=(\d+)\)"),
         (WebSocketConnector().max_message, r"longer than (\d+) bytes"),
+        (Bounds().compile_timeout, r"Bounds\(compile_timeout=(\d+)\)"),
         (Bounds().message_timeout, r"hangs \((\d+) s for a message"),
         (Bounds().prepare_timeout, r"(\d+) s for a set-up"),
         (Bounds().rate_limits_timeout, r"(\d+) s at most for the first connection"),
         (Bounds().failures_in_a_row, r"after (\d+) failures in a row"),
-        (Bounds().dead_answers, r"after (\d+) answers, or"),
-        (Bounds().asking_after, r"answers, or (\d+) s, its guest"),
-        (Bounds().lost_after, r"up to 1 s; after (\d+) s its guest"),
+        (Progress().returned_after, r"for (\d+) s \(`returned_after`\)"),
+        (Progress().lost_after, r"or (\d+) s \(`lost_after`\)"),
+        (Progress().start_timeout, r"for (\d+) s \(`start_timeout`\)"),
+        (BURST, r"Of each kind of event a stream tells (\d+) at once"),
+        (RATE, r"at once, and (\d+) a second in the long run"),
+        (Speech().burst, r"more than ([\d,]+) lines at once"),
+        (Speech().rate, r"lines at once, (\d+) a second"),
     ],
 )
 def test_the_numbers_are_those_of_the_code(value: float, where: str) -> None:
     found = re.findall(where, TEXT)
     assert found, where
-    assert {float(number.replace("_", "")) for number in found} == {float(value)}
+    assert {float(number.replace("_", "").replace(",", "")) for number in found} == {float(value)}
 
 
 def test_every_event_and_policy_is_explained() -> None:
@@ -69,7 +89,7 @@ def test_every_event_and_policy_is_explained() -> None:
 
 
 def test_every_name_of_a_setting_is_one() -> None:
-    classes = {cls.__name__: cls for cls in (Backoff, Pacing, AdapterSettings, WebSocketConnector)}
+    classes = {cls.__name__: cls for cls in (Backoff, Pacing, AdapterSettings, Speech, WebSocketConnector)}
     used = re.findall(rf"({'|'.join(classes)})\((\w+)=", TEXT)
     assert len(used) > 8
     for name, argument in used:

@@ -17,7 +17,7 @@ import compat
 import compat.blocking
 import compat.public
 import detectors
-from compat import CompatError, NetworkError, PluginError, UsageError
+from compat import CompatError, MachineError, NetworkError, PluginError, UsageError
 from detectors.formats import ModuleError
 from tests.support.processes import python
 
@@ -101,6 +101,10 @@ def test_what_is_silent_would_be_found() -> None:
     assert silent({"x": Inherits}) == ["x", "x.stop", "x.name_of_it"]
 
 
+#: The errors that say whose fault it is.
+FAULTS = {kind.__name__: kind for kind in (PluginError, NetworkError, MachineError, UsageError)}
+
+
 def documented(heading: str | None = None) -> list[str]:
     """The names in the tables of ``docs/api.md``, of one of its chapters or of all."""
     text = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -114,10 +118,9 @@ def test_what_is_public_is_what_is_documented() -> None:
 
 
 def test_the_documented_errors_stand_below_whose_fault_they_are() -> None:
-    faults = {"PluginError": PluginError, "NetworkError": NetworkError, "UsageError": UsageError}
     at_fault: type[CompatError] = CompatError
     for name in documented("Errors"):
-        at_fault = faults.get(name, at_fault)
+        at_fault = FAULTS.get(name, at_fault)
         assert issubclass(getattr(compat, name), at_fault), name
 
 
@@ -136,7 +139,7 @@ def test_every_error_that_a_user_can_meet_is_public_and_says_whose_fault_it_is()
     ours = {kind for kind in subclasses(CompatError) if kind.__module__.partition(".")[0] in PACKAGES}
     assert len(ours) > 20
     assert {kind for kind in ours if getattr(compat, kind.__name__, None) is not kind} == {ModuleError}
-    assert {kind for kind in ours if not issubclass(kind, (PluginError, NetworkError, UsageError))} == set()
+    assert {kind for kind in ours if not issubclass(kind, tuple(FAULTS.values()))} == set()
 
 
 @pytest.mark.parametrize("package", [compat, adapters, detectors], ids=lambda package: package.__name__)

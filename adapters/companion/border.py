@@ -30,19 +30,22 @@ from adapters.companion.exchange import (
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.engine import Window
 from adapters.runtime.errors import GuestStoppedError
+from adapters.secrets import LONGEST_SECRET
 from adapters.voice import Voice
 from detectors.errors import CompatError
 from detectors.wording import amount
 
-__all__ = ["Border", "Fault", "Handler", "KernelLimits"]
+__all__ = ["SLEEP", "Border", "Fault", "Handler", "KernelLimits"]
 
 #: Answers a host function's request.
 Handler = Callable[[bytes], bytes]
 
 _MAX_VARIABLES = 2**20  # bytes of names and values together, as in Extism
-_LONGEST_SECRET = 4 * 1024  # bytes of one line that are dropped before a cut
 _LONGEST_SLEEP = 10**7  # seconds; a longer sleep returns early
-_NAMES = {Operation.SLEEP: "a sleep"} | {number: name for name, number in HOST_OPERATIONS.items()}
+#: What a guest is in that sleeps, beside the names of host functions.
+SLEEP = "a sleep"
+
+_NAMES = {Operation.SLEEP: SLEEP} | {number: name for name, number in HOST_OPERATIONS.items()}
 _LAST_WORDS = frozenset({Operation.FAULT, Operation.EXIT})  # after which a call ends anyway
 _LEVELS = {
     Record.LOG_TRACE: logging.DEBUG,
@@ -63,6 +66,7 @@ class KernelLimits:
         generations: How often the slot of a handle is used before the guest counts as worn.
         request: Bytes of a request to a host function, of what is published, for example.
         output: Bytes of the output of a call.
+        error: Bytes of the text that it puts into error memory; of a longer one, so many are kept.
     """
 
     retained: int = 4 * 2**20
@@ -70,6 +74,7 @@ class KernelLimits:
     generations: int = 31 * 2**16
     request: int = 16 * 2**20
     output: int = 16 * 2**20
+    error: int = 2**16
 
 
 @attrs.frozen
@@ -120,14 +125,17 @@ class Border:
         self.bytes_used = 0
         self.fault: Fault | None = None
         self.exit_code: int | None = None
-        self.memory: int | None = None  # bytes of the guest's own, when a call has trapped, if that is known
+        self.memory = self.table = 0  # bytes of the guest's own, entries of its largest table, once a call has trapped
         self.error: bytes | None = None  # what the guest has put into error memory in this call
         self._guest = guest
-        self._plugin = plugin
+        self.plugin = plugin
         self._config = config or {}
         self.limits = limits
         self._observer = observer
         self._on_worn = on_worn
+        self.running = ""  # the export that is being called
+        self.moves = 0  # calls that have begun, and crossings
+        self._inside: int | None = None  # the operation that is being carried out
         self._worn = False
         self._collecting = False
         self._export = ""  # that was called last
@@ -144,16 +152,29 @@ class Border:
             Operation.VAR_REMOVE: self._remove_variable,
             Operation.EXIT: self._note_exit,
             Operation.SLEEP: self._sleep,
-            Operation.COLLECT: self._note_memory,
+            Operation.COLLECT: self._note_sizes,
         }
         theirs = {HOST_OPERATIONS[name]: self._host_function(name, handler) for name, handler in handlers.items()}
         self._operations = own | theirs
 
     def begin(self, export: str) -> None:
         """A call of an export is about to begin."""
-        self._export = export
-        self.error = self.fault = self.memory = None
+        self._export = self.running = export
+        self.moves += 1
+        self.error = self.fault = None
+        self.memory = self.table = 0
         self.voice.forget_words()
+
+    def end(self) -> None:
+        """The call has ended."""
+        self.running = ""
+        self.voice.end_of_call()
+
+    @property
+    def inside(self) -> str:
+        """The host function that the guest is in, or a sleep; empty: it runs itself. To be asked on any thread."""
+        operation = self._inside
+        return "" if operation is None else _NAMES.get(operation, "the kernel")
 
     def collect(self, run: Callable[[], object]) -> None:
         """Let what a call that trapped has left in the outbox cross, by a call of ``trampoline.COLLECT``."""
@@ -163,10 +184,26 @@ class Border:
         finally:
             self._collecting = False
 
+    def reason(self) -> str | None:
+        """What the guest has put into error memory in this call; ``None`` if nothing."""
+        error, most = self.error, self.limits.error
+        if error is not None and len(error) > most:
+            return self._cut(error[:most], f"[cut at {amount(most)}]")
+        return None if error is None else error.decode(errors="replace")
+
+    def _cut(self, body: bytes, mark: str) -> str:
+        """A text that was cut off, without its last line or its end, where half a secret may stand."""
+        text = self.voice.redact(body.decode(errors="replace"))
+        lines, ended, _ = text.rpartition("\n")
+        return f"{lines}\n{mark}" if ended else f"{text[:-LONGEST_SECRET]} {mark}"
+
     def memory_near(self, limit: int) -> tuple[int, int] | None:
         """How much memory the guest has, and may have, in bytes, if its last call may have failed for want of more."""
-        # Guests ask for more in large steps, and fail before they have all.
-        return (self.memory, limit) if self.memory is not None and self.memory >= limit * 3 // 4 else None
+        return _near(self.memory, limit)
+
+    def table_near(self, limit: int) -> tuple[int, int] | None:
+        """Likewise the entries of its largest table, of those that may grow up to the limit."""
+        return _near(self.table, limit)
 
     def exchange(self, window: Window, at: int) -> int:
         """Take one crossing; see ``engine.Exchange``.
@@ -188,11 +225,16 @@ class Border:
             self._worn = True
             self._on_worn()
         if self.stopping.is_set() and not self._collecting and crossed.operation not in _LAST_WORDS:
-            raise GuestStoppedError(self._plugin, _NAMES.get(crossed.operation, self._export))
+            raise GuestStoppedError(self.plugin, _NAMES.get(crossed.operation, self._export))
         operation = self._operations.get(crossed.operation)
         if operation is None:
             raise BorderError(f"the unknown operation {crossed.operation}")
-        answer = operation(crossed, body[crossed.records :] if crossed.records else body)
+        self.moves += 1
+        self._inside = crossed.operation
+        try:
+            answer = operation(crossed, body[crossed.records :] if crossed.records else body)
+        finally:
+            self._inside = None
         if answer is None:
             return 0
         return self._write(window, at, room, answer)
@@ -211,7 +253,7 @@ class Border:
 
     def _no_block(self, problem: str) -> CompatError:
         """Why Extism names no block: it asks its kernel, which does not answer any more once a guest is cancelled."""
-        return GuestStoppedError(self._plugin, self._export) if self.stopping.is_set() else BorderError(problem)
+        return GuestStoppedError(self.plugin, self._export) if self.stopping.is_set() else BorderError(problem)
 
     # Host functions
 
@@ -241,6 +283,7 @@ class Border:
             log_level=self.voice.level,
             max_request=self.limits.request,
             max_output=self.limits.output,
+            max_error=self.limits.error,
         )
 
     def _note_fault(self, crossed: Crossed, _: bytes) -> None:
@@ -249,20 +292,20 @@ class Border:
     def _note_exit(self, crossed: Crossed, _: bytes) -> None:
         self.exit_code = crossed.one
 
-    def _note_memory(self, crossed: Crossed, _: bytes) -> None:
-        self.memory = crossed.one * 65_536 if crossed.one >= 0 else None
+    def _note_sizes(self, crossed: Crossed, _: bytes) -> None:
+        self.memory, self.table = max(crossed.one, 0) * 65_536, crossed.other
 
     def _sleep(self, crossed: Crossed, _: bytes) -> None:
         nanoseconds = crossed.one & 0xFFFF_FFFF_FFFF_FFFF
         if self.stopping.wait(min(nanoseconds / 1e9, _LONGEST_SLEEP)):
-            raise GuestStoppedError(self._plugin, _NAMES[Operation.SLEEP])
+            raise GuestStoppedError(self.plugin, _NAMES[Operation.SLEEP])
 
     def _set_variable(self, _: Crossed, value: bytes) -> None:
         name = self._taken_name()
         self._forget_variable(name)
         if self._variable_bytes + len(name) + len(value) > _MAX_VARIABLES:
             raise BorderError(
-                f"plugin {self._plugin!r} keeps more than {amount(_MAX_VARIABLES)} in variables",
+                f"plugin {self.plugin!r} keeps more than {amount(_MAX_VARIABLES)} in variables",
                 remedy="A defect of the plugin, which has to remove variables that it does not need: tell its author",
             )
         self._variables[name] = value
@@ -289,16 +332,16 @@ class Border:
             elif kind == Record.NAME:
                 self._name = body
             elif kind == Record.ERROR:
-                self.error = _whole(body) or None
+                self.error = body or None
+            elif kind == Record.ERROR_GOES_ON:
+                self.error = ((self.error or b"") + body)[: self.limits.error + 1]
             elif kind in _LEVELS:
-                self.voice.say(_LEVELS[Record(kind)], _whole(body).decode(errors="replace"))
+                said = body.decode(errors="replace") if len(body) < LONGEST_RECORD else self._cut(body, "[cut]")
+                self.voice.say(_LEVELS[Record(kind)], said)
             else:
                 raise BorderError(f"a record of the unknown kind {kind}")
 
 
-def _whole(body: bytes) -> bytes:
-    """A record without what the companion may have cut in two: half a secret could not be told as one."""
-    if len(body) < LONGEST_RECORD:
-        return body
-    lines, ended, _ = body.rpartition(b"\n")
-    return lines + b"\n[cut]" if ended else body[:-_LONGEST_SECRET] + b" [cut]"
+def _near(size: int, limit: int) -> tuple[int, int] | None:
+    # Guests ask for more in large steps, and fail before they have all.
+    return (size, limit) if size * 4 >= limit * 3 else None

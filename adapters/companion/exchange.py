@@ -33,12 +33,12 @@ __all__ = [
 
 VERSION = 1
 HEAD = 48  # bytes before the records
-LONGEST_RECORD = 2**15  # bytes; what is longer has been cut there, or comes as several
+LONGEST_RECORD = 2**15  # bytes; what is longer has been cut there, or comes in several
 
 _CROSSING = struct.Struct("<HHIIIIIqqQ")
 _ANSWER = struct.Struct("<IIQ")
 _LENGTHS = struct.Struct("<II")
-_SETTINGS = struct.Struct("<QQQQQQ")
+_SETTINGS = struct.Struct("<QQQQQQQ")
 
 _ENDS_HERE, _OWN_BLOCK = 1, 2  # an answer's flags
 
@@ -58,7 +58,7 @@ class Operation(enum.IntEnum):
     VAR_REMOVE = 7  # likewise, without a value
     EXIT = 8  # the guest ends itself; (exit code), and the call ends
     SLEEP = 9  # (nanoseconds)
-    COLLECT = 10  # a call did not come to its end; (pages of memory that the guest has, -1 if nobody can tell)
+    COLLECT = 10  # a call did not come to its end; (pages of memory, -1: nobody can tell; entries of its largest table)
 
 
 _FIRST_HOST_OPERATION = 32
@@ -74,6 +74,7 @@ class Record(enum.IntEnum):
     NAME = 2  # of the variable that is about to be set
     STDOUT = 3
     STDERR = 4
+    ERROR_GOES_ON = 5  # more of the same, behind it
     LOG_TRACE = 16
     LOG_DEBUG = 17
     LOG_INFO = 18
@@ -165,6 +166,7 @@ def greeting(
     log_level: int,
     max_request: int = 16 * 2**20,
     max_output: int = 16 * 2**20,
+    max_error: int = 2**16,
 ) -> bytes:
     """The answer to ``Operation.GREET``.
 
@@ -175,5 +177,6 @@ def greeting(
         log_level: The lowest level that is logged: 0 trace, 1 debug, 2 info, 3 warning, 4 error.
         max_request: Bytes of a request to a host function.
         max_output: Bytes of an output.
+        max_error: Bytes of an error's text.
     """
-    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output)
+    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output, max_error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Hashable
 
 import attrs
 import msgspec
@@ -24,10 +25,12 @@ class Linked:
     Attributes:
         manifest: JSON.
         initialisers: What has to be called before anything else, in order.
+        key: The same for what is linked in the same way of the same module.
     """
 
     manifest: bytes = attrs.field(repr=False)
     initialisers: tuple[str, ...]
+    key: Hashable
 
 
 _linked: Recent[Linked] = Recent(_KEPT)
@@ -46,12 +49,12 @@ def link(wasm: bytes, ceilings: Ceilings | None = None) -> Linked:
     key = hashlib.sha256(wasm).digest(), ceilings
     found = _linked.get(key)
     if found is None:
-        found = _link(wasm, ceilings)
+        found = _link(wasm, ceilings, key)
         _linked.put(key, found)
     return found
 
 
-def _link(wasm: bytes, ceilings: Ceilings | None) -> Linked:
+def _link(wasm: bytes, ceilings: Ceilings | None, key: Hashable) -> Linked:
     guest = rewrite(wasm, ceilings)
     modules = [("compat", companion()), ("compat:guest", guest.wasm)]
     if guest.shim:
@@ -63,4 +66,5 @@ def _link(wasm: bytes, ceilings: Ceilings | None) -> Linked:
     return Linked(
         msgspec.json.encode({"wasm": listed, "allowed_hosts": []}),
         guest.initialisers,
+        key,
     )

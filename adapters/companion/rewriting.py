@@ -2,18 +2,19 @@
 
 What it imports from Extism's kernel, from the host and from some of WASI is renamed to what the companion exports.
 Exports that wasmtime's linker would run by itself get other names, and the start section becomes an export: so the
-host calls them as it calls anything else. No index moves: code, types and data stay byte for byte, and are copied once.
+host calls them as it calls anything else. Tables that reach a ceiling are exported, so that their sizes can be told. No
+index moves: code, types and data stay byte for byte, and are copied once.
 
 The bytes are those that the detector has validated. Others are rewritten to something else invalid, or refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from adapters.companion.trampoline import CALLABLE, Types, Wrapped, trampoline
+from adapters.companion.trampoline import CALLABLE, Table, Types, Wrapped, trampoline
 from adapters.companion.writing import contents, export, limits, name, section
 from adapters.runtime.errors import CompanionError
 from detectors.binary import Reader
@@ -36,6 +37,9 @@ CONSTRUCTORS = f"{RESERVED_EXPORT}ctors"
 #: What `main` exports ``hs_init`` as, without its two parameters.
 HASKELL = f"{RESERVED_EXPORT}hs_init"
 
+#: What a table is exported as, by its index.
+TABLE = f"{RESERVED_EXPORT}table_{{}}"
+
 #: What the exports that initialise a module are called by people.
 INITIALISER_NAMES = {
     START: "the start section",
@@ -56,6 +60,7 @@ _INITIALISERS = (
 )
 _NEVER_WRAPPED = {*_RENAMED_EXPORTS, *(inner for _, inner, _ in _INITIALISERS)}
 _PAGE = 65_536  # bytes
+_MOST_NARROW = {SectionId.MEMORY: 2**16, SectionId.TABLE: 2**32 - 1}  # what 32 bits can say, in pages and entries
 #: The sections before which the export section has to stand.
 _BEHIND_EXPORTS = {
     SectionId.START,
@@ -159,9 +164,13 @@ def _rewritten(wasm: bytes, sections: Sections, ceilings: Ceilings | None, *, sh
         for text, (type_, index) in functions.items()
         if type_ is not None and can_be_called(text, type_)
     ]
+    tables = [
+        Table(TABLE.format(index), sections.tables[index].reference, sections.tables[index].wide)
+        for index in _held(sections, ceilings)
+    ]
     return RewrittenGuest(
         wasm=b"".join(_spliced(wasm, sections, ceilings, shim=shim)),
-        main=trampoline([*initialisers, *wrapped], _types(wasm, sections), shim=shim),
+        main=trampoline([*initialisers, *wrapped], _types(wasm, sections), tables, shim=shim),
         exports=frozenset(function.name for function in wrapped),
         initialisers=tuple(function.name for function in initialisers),
         shim=shim,
@@ -230,7 +239,7 @@ def _changes(
         rows = zip(imports, sections.import_types, strict=True)
         written = [name(namespace) + name(text) + wasm[start:end] for (namespace, text), (start, end) in rows]
         yield place.start, place.end, section(SectionId.IMPORT, written)
-    exports = list(_exports(sections, shim=shim))
+    exports = list(_exports(sections, ceilings, shim=shim))
     if exports != list(sections.exports):
         place = sections.place(SectionId.EXPORT)
         if place is None:
@@ -249,24 +258,37 @@ def _lowered(
 ) -> Iterator[tuple[int, int, bytes]]:
     """Yield the section of memories or tables with lower maxima, where one of them is above what may be."""
     place = sections.place(identity)
-    if place is None or all(row.maximum is not None and row.maximum <= most for row in rows):
+    if place is None or not any(_passes(row, most) for row in rows):
         return
     at, body = place.body, b""
     for row in rows:
         start, end = row.span
-        maximum = most if row.maximum is None else min(row.maximum, most)
+        may = most if row.wide else min(most, _MOST_NARROW[identity])
+        maximum = may if row.maximum is None else min(row.maximum, may)
         body += wasm[at : place.body + start] + limits(attrs.evolve(row, maximum=maximum))
         at = place.body + end
     yield place.start, place.end, contents(identity, body + wasm[at : place.end])
 
 
-def _exports(sections: Sections, *, shim: bool) -> Iterable[tuple[str, str, int]]:
+def _passes(size: Limits, most: int) -> bool:
+    """Whether a memory or a table might become larger than it may, by what it says itself."""
+    return size.maximum is None or size.maximum > most
+
+
+def _held(sections: Sections, ceilings: Ceilings | None) -> Iterator[int]:
+    """Yield the indices of the tables that a ceiling keeps from growing; none is imported."""
+    if ceilings is not None:
+        yield from (index for index, table in enumerate(sections.tables) if _passes(table, ceilings.table))
+
+
+def _exports(sections: Sections, ceilings: Ceilings | None, *, shim: bool) -> Iterator[tuple[str, str, int]]:
     for text, kind, index in sections.exports:
         yield _RENAMED_EXPORTS.get(text, text), kind, index
     if shim and not any(text == "memory" for text, _, _ in sections.exports):
         yield "memory", "memory", 0
     if sections.start is not None:
         yield START, "function", sections.start
+    yield from ((TABLE.format(index), "table", index) for index in _held(sections, ceilings))
 
 
 def _imports(sections: Sections, *, shim: bool) -> Iterator[tuple[str, str]]:

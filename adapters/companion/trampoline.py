@@ -14,25 +14,27 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from adapters.companion.writing import export, name, number, section, section_of
+from adapters.companion.writing import KINDS, export, limits, name, number, section, section_of
 from detectors.companion import COMPAT, GUEST, SHIM
 from detectors.formats import HEADER
 from detectors.framing import SectionId
 from detectors.module import FunctionType
+from detectors.sections import Limits
 
-__all__ = ["CALLABLE", "COLLECT", "STATS", "Types", "Wrapped", "trampoline"]
+__all__ = ["CALLABLE", "COLLECT", "STATS", "Table", "Types", "Wrapped", "trampoline"]
 
 #: The signatures under which Extism can call an export.
 CALLABLE = (FunctionType((), ()), FunctionType((), ("i32",)))
 #: An export ``() -> i32`` of every `main` that calls nothing of the guest's: what a call that trapped has left in the
-#: companion crosses.
+#: companion crosses, and how large its memory and tables are.
 COLLECT = "compat_collect"
 #: An export ``() -> i32`` of every `main`: the companion outputs its figures.
 STATS = "compat_stats"
 
-_NO_RESULT, _CODE = 0, 1
-_OWN_TYPES = (b"\x60\x00\x00", b"\x60\x00\x01\x7f")
+_NO_RESULT, _CODE, _ENTRIES = 0, 1, 2
+_OWN_TYPES = (b"\x60\x00\x00", b"\x60\x00\x01\x7f", b"\x60\x01\x7e\x00")
 _ZERO, _OVER = b"\x41\x00", b"\x0b"
+_TABLE_SIZE, _EXTEND = b"\xfc\x10", b"\xad"  # i64.extend_i32_u
 _NO_LOCALS = b"\x00"
 
 
@@ -54,6 +56,21 @@ class Wrapped:
 
 
 @attrs.frozen
+class Table:
+    """One table of the guest, whose size is told when a call has trapped.
+
+    Attributes:
+        inner: The guest's export.
+        reference: The type of its entries, as the guest writes it.
+        wide: Whether its indices have 64 bits.
+    """
+
+    inner: str
+    reference: bytes
+    wide: bool
+
+
+@attrs.frozen
 class Types:
     """A guest's type section, with which that of `main` begins: functions of one signature may be of different types.
 
@@ -68,17 +85,20 @@ class Types:
     count: int = 0
 
 
-def trampoline(functions: Sequence[Wrapped], types: Types, *, shim: bool) -> bytes:
+def trampoline(functions: Sequence[Wrapped], types: Types, tables: Sequence[Table] = (), *, shim: bool) -> bytes:
     """Return the module `main`.
 
     Args:
         functions: What it wraps. The names have to be different.
         types: The guest's.
+        tables: Those whose sizes are told.
         shim: Whether the shim is linked: a module that nobody imports anything from is not.
     """
     nothing, code = types.count + _NO_RESULT, types.count + _CODE
     imports = [(COMPAT, function, nothing) for function in ("begin", "end", "collect", "stats")]
-    begin, end, collect, stats = map(_call, range(4))
+    imports.append((COMPAT, "entries", types.count + _ENTRIES))
+    begin, end, collect, stats, entries = map(_call, range(5))
+    sizes = b"".join(_size(index, table) + entries for index, table in enumerate(tables))
     if shim:
         imports.append((SHIM, "ready", nothing))
     first = len(imports)
@@ -91,12 +111,12 @@ def trampoline(functions: Sequence[Wrapped], types: Types, *, shim: bool) -> byt
         )
         for index, function in enumerate(functions)
     ]
-    bodies += [(COLLECT, code, begin + collect + _ZERO), (STATS, code, begin + stats + _ZERO)]
+    bodies += [(COLLECT, code, begin + sizes + collect + _ZERO), (STATS, code, begin + stats + _ZERO)]
     return b"".join(
         (
             HEADER,
             section_of(SectionId.TYPE, types.entries + len(_OWN_TYPES), types.data + b"".join(_OWN_TYPES)),
-            section(SectionId.IMPORT, [_import(*item) for item in imports]),
+            section(SectionId.IMPORT, [*(_function(*item) for item in imports), *map(_table, tables)]),
             section(SectionId.FUNCTION, [number(type_) for _, type_, _ in bodies]),
             section(
                 SectionId.EXPORT,
@@ -115,8 +135,17 @@ def _call(index: int) -> bytes:
     return b"\x10" + number(index)
 
 
-def _import(namespace: str, text: str, type_: int) -> bytes:
-    return name(namespace) + name(text) + b"\x00" + number(type_)
+def _size(index: int, table: Table) -> bytes:
+    return _TABLE_SIZE + number(index) + (b"" if table.wide else _EXTEND)
+
+
+def _function(namespace: str, text: str, type_: int) -> bytes:
+    return name(namespace) + name(text) + KINDS["function"] + number(type_)
+
+
+def _table(table: Table) -> bytes:
+    """Import a table, whatever its minimum and maximum are."""
+    return name(GUEST) + name(table.inner) + KINDS["table"] + table.reference + limits(Limits(0, wide=table.wide))
 
 
 def _sized(codes: Iterable[bytes]) -> Iterable[bytes]:

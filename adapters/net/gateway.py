@@ -24,6 +24,7 @@ from adapters.net.socket import Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
 from adapters.secrets import Redactor
 from detectors.errors import CompatError
+from detectors.machine import machine_error, machine_faults
 
 __all__ = ["Gateway", "GuardedSocket"]
 
@@ -45,6 +46,7 @@ class Gateway:
         plugin: The plugin's name, for errors.
         policy: The operator's decisions.
         declared: The URL patterns that the plugin declares.
+        unread: Why what it declares could not be read, in whole or in part; empty if it could.
         connector: Opens WebSockets.
         http: Makes an HTTP client; it must not follow redirects.
         pacing: How fast and how many.
@@ -62,6 +64,7 @@ class Gateway:
         connector: Connector,
         http: Callable[[], httpx.AsyncClient],
         *,
+        unread: str = "",
         pacing: Pacing = Pacing(),  # noqa: B008 - a value
         pacer: Pacer | None = None,
         max_response: int = 16 * 2**20,
@@ -71,6 +74,7 @@ class Gateway:
         self._plugin = plugin
         self._policy = policy
         self._declared = declared
+        self._unread = unread
         self._connector = connector
         self._make_http = http
         self._pacing = pacing
@@ -86,6 +90,7 @@ class Gateway:
         Raises:
             NetworkDeniedError: The policy does not allow the address.
             ConnectFailedError: It could not be opened.
+            MachineError: The machine has no files or memory left for it.
         """
         target = await self._admit(url, _WEBSOCKET)
         host = _host(target)
@@ -101,7 +106,7 @@ class Gateway:
             if isinstance(error, ConnectFailedError) and error.status in BUSY and error.retry_after is not None:
                 self._pacer.shut(host, error.retry_after)
             raise
-        return GuardedSocket(target, socket, redact, closed=lambda: self._pacer.closed(host))
+        return GuardedSocket(target, socket, redact, plugin=self._plugin, closed=lambda: self._pacer.closed(host))
 
     async def _wait_for_turn(self, target: str, host: str) -> None:
         """Wait for the next free moment; whoever would have to wait for the host's own wish is refused instead."""
@@ -135,9 +140,12 @@ class Gateway:
         except ConnectFailedError as error:
             remedy = both(self._unused_rewrites(url, target), error.remedy)
             raise _failed(target, error, remedy, redact) from None
-        except CompatError:
-            raise
         except Exception as error:
+            lacking = machine_error(error, self._plugin, f"could not connect to {without_query(target)}")
+            if lacking is not None:
+                raise lacking from None
+            if isinstance(error, CompatError):
+                raise
             raise ConnectFailedError(target, f"the connector raised {type(error).__name__}") from error
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
@@ -146,13 +154,15 @@ class Gateway:
         Raises:
             NetworkDeniedError: The policy does not allow the address.
             ConnectFailedError: There was no usable response.
+            MachineError: The machine has no files or memory left for it.
         """
         target = await self._admit(url, _HTTP)
         client = self._client(target)
         try:
             own = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
-            async with client.stream(method, target, headers=own, content=body) as response:
-                content = await _body_of(response, target, self._max_response)
+            with machine_faults(self._plugin, f"could not make a request to {without_query(target)}"):
+                async with client.stream(method, target, headers=own, content=body) as response:
+                    content = await _body_of(response, target, self._max_response)
         except (httpx.LocalProtocolError, ValueError, TypeError):  # their texts show what may be a secret
             raise ConnectFailedError(target, "its method or one of its headers cannot be sent") from None
         except ConnectFailedError as error:
@@ -176,7 +186,7 @@ class Gateway:
         return self._http
 
     async def _admit(self, url: str, schemes: tuple[str, ...]) -> str:
-        target = self._policy.resolve(self._plugin, url, self._declared, schemes)
+        target = self._policy.resolve(self._plugin, url, self._declared, schemes, self._unread)
         if not self._policy.allow_private:
             for address in await self._addresses(url, target):
                 self._policy.check_address(self._plugin, target, address)
@@ -189,7 +199,8 @@ class Gateway:
         left = self._policy.trust_proxy and proxied and not is_private(host)
         loop, flags = asyncio.get_running_loop(), _socket.AI_NUMERICHOST if left else 0
         try:
-            found = await loop.getaddrinfo(host, None, type=_socket.SOCK_STREAM, flags=flags)
+            with machine_faults(self._plugin, f"could not look up {host}"):
+                found = await loop.getaddrinfo(host, None, type=_socket.SOCK_STREAM, flags=flags)
         except (OSError, ValueError) as error:  # ValueError: the name cannot even be looked up
             if left:  # not an address but a name, as most are
                 return []
@@ -240,13 +251,20 @@ class GuardedSocket:
     """
 
     def __init__(
-        self, url: str, socket: Socket, redact: Callable[[str], str], *, closed: Callable[[], None] = lambda: None
+        self,
+        url: str,
+        socket: Socket,
+        redact: Callable[[str], str],
+        *,
+        plugin: str = "",
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
         self._socket = socket
         self._tell_closed: Callable[[], None] | None = closed
         self._pinging = socket if isinstance(socket, PingingSocket) else None
         self._redact = redact
+        self._plugin = plugin
 
     async def receive(self) -> str | bytes:
         """See ``Socket``."""
@@ -300,5 +318,6 @@ class GuardedSocket:
             return ConnectionLostError(self.url, self._redact(error.problem), remedy=error.remedy)
         return error
 
-    def _lost(self, error: Exception) -> ConnectionLostError:
-        return ConnectionLostError(self.url, f"its socket raised {type(error).__name__}")
+    def _lost(self, error: Exception) -> CompatError:
+        lacking = machine_error(error, self._plugin, f"the connection to {without_query(self.url)} was lost")
+        return lacking or ConnectionLostError(self.url, f"its socket raised {type(error).__name__}")

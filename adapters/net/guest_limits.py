@@ -7,7 +7,9 @@ import time
 
 import attrs
 
-__all__ = ["GuestClock", "GuestLimits"]
+__all__ = ["GuestClock", "GuestLimits", "Slowing", "seconds_of"]
+
+_LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests ask for more
 
 
 @attrs.frozen
@@ -22,7 +24,7 @@ class GuestLimits:
         look_every: Between two looks at the stop flag.
         dead_pace: At least, before a dead connection answers: guests try again at once.
         longest_pace: At least, before a guest that sets no timeout hears again of a dead connection; at most, before
-            a failed attempt to connect is answered.
+            a failed attempt to connect, or a failed request, is answered.
         drain_pace: At least, between two answers while the stream stops.
     """
 
@@ -46,3 +48,34 @@ class GuestClock:
     def wait(self, told: threading.Event | threading.Condition, seconds: float) -> None:
         """Wait until an event is set or a condition notified, for so many seconds at the most."""
         told.wait(seconds)
+
+
+class Slowing:
+    """Answers what fails ever more slowly, the more often it has failed in a row. Used by the guest's thread only.
+
+    Args:
+        limits: From ``dead_pace`` to ``longest_pace``, twice as long each time.
+        clock: By which the guest waits.
+        stopping: Its stop flag, which ends the waiting.
+    """
+
+    def __init__(self, limits: GuestLimits, clock: GuestClock, stopping: threading.Event) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._stopping = stopping
+        self._failed = 0  # in a row
+
+    def worked(self) -> None:
+        """Begin anew."""
+        self._failed = 0
+
+    def failed(self) -> None:
+        """Wait before a failure is answered."""
+        pace = self._limits.dead_pace * 2 ** min(self._failed, 30)
+        self._failed += 1
+        self._clock.wait(self._stopping, min(pace, self._limits.longest_pace))
+
+
+def seconds_of(timeout_ms: int) -> float:
+    """The timeout of a guest, which may be any number, as one that a thread can wait for."""
+    return min(max(timeout_ms, 0), _LONGEST_MS) / 1000

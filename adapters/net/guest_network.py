@@ -10,25 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError as FutureCancelledError
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
 
 from adapters.errors import StreamUsageError
 from adapters.net.errors import ConnectionLostError
 from adapters.net.gateway import Gateway
 from adapters.net.guest_connection import GuestConnection
-from adapters.net.guest_limits import GuestClock, GuestLimits
+from adapters.net.guest_limits import GuestClock, GuestLimits, Slowing, seconds_of
+from adapters.net.guest_loop import GuestLoop
 from adapters.runtime.errors import GuestStoppedError
 from adapters.runtime.hostcalls import HttpReply
-from detectors.errors import CompatError, NetworkError
+from detectors.errors import CompatError, MachineError, NetworkError
 
 __all__ = ["GuestNetwork"]
-
-T = TypeVar("T")
-
-_LONGEST_MS = 10**12  # a thread can wait for 292 years at most, and some guests ask for more
 
 
 class GuestNetwork:
@@ -41,6 +35,7 @@ class GuestNetwork:
         stopping: The guest's stop flag.
         undeliverable: Told why, when a message cannot be handed to the guest.
         reconnected: Told why the connection before was lost, when the guest has opened another by itself.
+        troubled: Told once, when it wants more connections than it may have.
         limits: How much the guest may use, and how long it is made to wait.
         clock: The guest's time; monotonic and real by default.
     """
@@ -54,29 +49,40 @@ class GuestNetwork:
         stopping: threading.Event,
         undeliverable: Callable[[str], None],
         reconnected: Callable[[str], None] = lambda _: None,
+        troubled: Callable[[str], None] = lambda _: None,
         limits: GuestLimits = GuestLimits(),  # noqa: B008 - a value
         clock: GuestClock = GuestClock(),  # noqa: B008 - it has no state
     ) -> None:
         self.opened = 0  # connections ever opened
         self.calls = 0  # made by the guest on its connections
+        self.requests = 0  # made by it by HTTP
+        self.asked = 0  # how often it asked for a message
+        self.taken = 0  # messages that it was given
+        self.opened_at = 0.0  # by the clock: when the latest connection was opened
         self.failures = 0  # answers about dead connections since the guest tried to open another
         self.dead_since: float | None = None  # by the clock: since when the guest has been told of none but those
         self.stood = 0.0  # seconds for which the connection that ended last was open
         self.lost: CompatError | None = None  # why there is no connection, unless the plugin closed it
         self._plugin = plugin
         self._loop = loop
+        self._on_loop = GuestLoop(plugin, loop, stopping, limits.look_every).run
         self._gateway = gateway
         self._stopping = stopping
         self._undeliverable = undeliverable
         self._reconnected = reconnected
+        self._troubled = troubled
         self._limits = limits
         self._clock = clock
         self.connecting = False  # whether the guest waits for a connection just now, or for its turn
-        self._failed_connects = 0  # in a row
-        self._failed_request: tuple[float, NetworkError] | None = None
+        self._connects = Slowing(limits, clock, stopping)
+        self._http = Slowing(limits, clock, stopping)
+        self._told_of_limit = False
+        self._failed_request: tuple[float, CompatError] | None = None
         self._draining = threading.Event()
         self._closed = False
         self._connections: dict[str, GuestConnection] = {}
+        self._news = threading.Event()  # something to go on with, for a guest that is parked
+        self._expected = False  # whether anybody waits for it
 
     @property
     def draining(self) -> bool:
@@ -90,8 +96,9 @@ class GuestNetwork:
 
     @property
     def waiting(self) -> int:
-        """Messages that have come and were not taken yet."""
-        return sum(len(connection.buffer) for connection in list(self._connections.values()))
+        """Messages that have come and were not taken yet; of connections that have ended only if none is open."""
+        known = list(self._connections.values())
+        return sum(len(one.buffer) for one in [one for one in known if one.ended is None] or known)
 
     # The guest's thread
 
@@ -101,38 +108,49 @@ class GuestNetwork:
         if self._draining.is_set():
             raise _closing()
         if self.alive >= self._limits.connections:
-            msg = f"plugin {self._plugin!r} has {self._limits.connections} connections open, which is the limit"
-            raise StreamUsageError(msg)
+            raise self._too_many()
         lost, opened_before, alone = self.lost, self.opened, not self.alive
         self.connecting = True
         try:
             identifier = self._on_loop(self._open(url, headers, subprotocol))
         except CompatError as error:
+            self.connecting = False  # what follows is the guest's wait, in which the stream may be given up
             self.lost = error
             self.failures = 0
             self.dead_since = self.dead_since or self._clock.now()
-            self._failed_connects += 1
-            pace = self._limits.dead_pace * 2 ** min(self._failed_connects - 1, 30)
-            self._clock.wait(self._stopping, min(pace, self._limits.longest_pace))
+            self._connects.failed()
             raise
         finally:
             self.connecting = False
         if opened_before and (lost is not None or alone):
             self._reconnected(str(lost or "the plugin had closed the one before"))
-        self.failures = self._failed_connects = 0
+        self._connects.worked()
+        self.failures = 0
         self.dead_since = None
         return identifier
+
+    def _too_many(self) -> CompatError:
+        problem = f"it has {self._limits.connections} connections open, which is the limit, and asks for more"
+        if not self._told_of_limit:
+            self._told_of_limit = True
+            self._troubled(problem)
+        self._clock.wait(self._stopping, self._limits.dead_pace)
+        return StreamUsageError(f"plugin {self._plugin!r}: {problem}", remedy="Close those that are not needed")
 
     def send(self, connection_id: str, message: str) -> None:
         """Send a text message. See ``hostcalls.Network``."""
         self.calls += 1
-        self._on_loop(self._find(connection_id).socket.send(message))
+        connection = self._find(connection_id)
+        if connection.ended is not None:
+            raise self._dead(connection, -1)
+        self._on_loop(connection.socket.send(message))
 
     def receive(self, connection_id: str, timeout_ms: int) -> str | None:
         """The next message. See ``hostcalls.Network``."""
         self.calls += 1
+        self.asked += 1
         connection = self._find(connection_id)
-        deadline = None if timeout_ms == 0 else self._clock.now() + _seconds(timeout_ms)
+        deadline = None if timeout_ms == 0 else self._clock.now() + seconds_of(timeout_ms)
         with connection.changed:
             while not connection.buffer or self._draining.is_set():
                 if self._stopping.is_set():
@@ -146,6 +164,7 @@ class GuestNetwork:
                 self._clock.wait(connection.changed, look if remaining is None else min(remaining, look))
             else:
                 message = connection.buffer.popleft()
+                self.taken += 1
                 connection.characters -= len(message)
                 if connection.waiting_for_room and not connection.is_full(2):
                     connection.waiting_for_room = False
@@ -156,12 +175,12 @@ class GuestNetwork:
     def _dead(self, connection: GuestConnection, timeout_ms: int) -> CompatError:
         """Wait before a dead connection is reported: most guests try again at once, for ever."""
         if self._draining.is_set():
-            self._clock.wait(self._stopping, self._limits.drain_pace)
+            self.linger()
             return _closing()
         told_before = self.failures > 0
         self._note_dead()
         # It hears of it as soon as may be, and again no sooner than it is prepared to wait.
-        prepared = self._limits.longest_pace if timeout_ms == 0 else _seconds(timeout_ms)
+        prepared = self._limits.longest_pace if timeout_ms == 0 else seconds_of(timeout_ms)
         end = self._clock.now() + max(self._limits.dead_pace, prepared if told_before else 0.0)
         with connection.changed:
             while not (self._draining.is_set() or self._stopping.is_set()):
@@ -185,16 +204,33 @@ class GuestNetwork:
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Make an HTTP request. See ``hostcalls.Network``."""
+        self.requests += 1
         try:
-            return self._on_loop(self._gateway.request(method, url, headers, body))
-        except NetworkError as error:
-            self._failed_request = (self._clock.now(), error)
+            reply = self._on_loop(self._gateway.request(method, url, headers, body))
+        except CompatError as error:
+            if isinstance(error, NetworkError | MachineError):
+                self._failed_request = (self._clock.now(), error)
+            self._http.failed()
             raise
+        self._http.worked()
+        return reply
 
-    def request_failed_since(self, moment: float) -> NetworkError | None:
-        """The latest HTTP request of the guest that the network has let fail since then, by the clock."""
+    def request_failed_since(self, moment: float) -> CompatError | None:
+        """Why the guest's latest HTTP request failed, if the network or the machine did it since then, by the clock."""
         failed = self._failed_request
         return failed[1] if failed is not None and failed[0] >= moment else None
+
+    def wait_for_news(self, seconds: float) -> None:
+        """Wait until a message has come, a connection has ended, or the guest is to stop; so long at the most."""
+        self._news.clear()
+        self._expected = True
+        if not (self.waiting or self._draining.is_set() or self._stopping.is_set()):
+            self._clock.wait(self._news, seconds)
+        self._expected = False
+
+    def linger(self) -> None:
+        """Wait before a guest hears once more that its stream stops."""
+        self._clock.wait(self._stopping, self._limits.drain_pace)
 
     def _forget_ended(self) -> None:
         """Drop the oldest connections that have ended: a guest that never closes them would keep them for ever."""
@@ -214,24 +250,6 @@ class GuestNetwork:
             raise StreamUsageError(msg)
         return connection
 
-    def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the event loop and wait for it, or for the stop flag."""
-        if self._loop.is_closed() or self._stopping.is_set():
-            work.close()
-            raise GuestStoppedError(self._plugin, "a host function")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        while True:
-            try:
-                return future.result(self._limits.look_every)
-            except TimeoutError:
-                if future.done():  # it raised that itself, or came to its end this moment
-                    return future.result()
-                if self._stopping.is_set():
-                    future.cancel()
-                    raise GuestStoppedError(self._plugin, "a host function") from None
-            except FutureCancelledError:
-                raise GuestStoppedError(self._plugin, "a host function") from None
-
     # The event loop
 
     async def _open(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
@@ -245,6 +263,7 @@ class GuestNetwork:
         # Here and not on the guest's thread: whoever closes all connections must find this one.
         self._forget_ended()
         self.opened += 1
+        self.opened_at = connection.opened_at
         identifier = f"ws-{self.opened}"
         self._connections[identifier] = connection
         return identifier
@@ -260,6 +279,8 @@ class GuestNetwork:
                     connection.buffer.append(text)
                     connection.characters += len(text)
                     connection.changed.notify()
+                    if self._expected:
+                        self._news.set()
                     full = connection.is_full()
                     if full:
                         connection.waiting_for_room = True
@@ -286,6 +307,7 @@ class GuestNetwork:
                 connection.ended = error
                 self.stood = self._clock.now() - connection.opened_at
             connection.changed.notify_all()
+        self._news.set()
 
     async def _shut(self, connection: GuestConnection, why: CompatError) -> None:
         self._end(connection, why)
@@ -304,6 +326,7 @@ class GuestNetwork:
 
     def wake(self) -> None:
         """Let a waiting guest look at its flags."""
+        self._news.set()
         for connection in list(self._connections.values()):
             with connection.changed:
                 connection.changed.notify_all()
@@ -316,11 +339,6 @@ class GuestNetwork:
         known = list(self._connections.values())
         connections = [connection for connection in known if connection.reader is not None]
         await asyncio.gather(*(self._shut(connection, why) for connection in connections))
-
-
-def _seconds(timeout_ms: int) -> float:
-    """The timeout of a guest, which may be any number, as one that a thread can wait for."""
-    return min(max(timeout_ms, 0), _LONGEST_MS) / 1000
 
 
 def _closing() -> CompatError:

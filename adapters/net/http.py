@@ -11,6 +11,7 @@ import httpx
 from adapters.net.errors import ConnectFailedError
 from adapters.net.problems import BAD_PROXY, NO_SOCKS, PROXY_REMEDY, Words, what_failed
 from adapters.net.proxies import by_way_of, host_of, proxy_for
+from detectors.machine import machine_faults
 
 try:
     from socksio import SOCKSError
@@ -58,7 +59,8 @@ class _Routes(httpx.AsyncBaseTransport):
             route = self._routes.setdefault(proxy, made)  # another request may have made one meanwhile
         try:
             async with asyncio.timeout(self._response_timeout):
-                return await route.handle_async_request(request)
+                with machine_faults():  # which is not to be told as the way's
+                    return await route.handle_async_request(request)
         except httpx.LocalProtocolError:  # of the request, not of the way
             raise
         except _WAY_ERRORS as error:

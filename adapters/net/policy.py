@@ -82,7 +82,9 @@ class NetworkPolicy:
         for prefix, target in self.rewrites:
             _check_pair(prefix, target)
 
-    def resolve(self, plugin: str, url: str, declared: tuple[str, ...], schemes: tuple[str, ...]) -> str:
+    def resolve(
+        self, plugin: str, url: str, declared: tuple[str, ...], schemes: tuple[str, ...], unread: str = ""
+    ) -> str:
         """The address to connect to for ``url``.
 
         Args:
@@ -90,6 +92,7 @@ class NetworkPolicy:
             url: What the plugin asked for.
             declared: The patterns that the plugin declares.
             schemes: The schemes that make sense, for example ``("wss", "ws")``.
+            unread: Why what it declares could not be read, in whole or in part; empty if it could.
 
         Raises:
             NetworkDeniedError: The policy does not allow it, or it is no such URL.
@@ -99,6 +102,7 @@ class NetworkPolicy:
             if not self._matches(parts, declared):
                 names = ", ".join(declared) or "nothing"
                 rule = f"it is not among the network targets that the plugin declares ({names})"
+                rule += f", of which not all could be read: {unread}" if unread else ""
                 raise NetworkDeniedError(
                     plugin, url, rule, "Declare it in the plugin's metadata, or allow it explicitly"
                 )

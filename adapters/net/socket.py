@@ -18,9 +18,10 @@ from websockets.typing import Subprotocol
 from adapters.arguments import FUNCTION, more_than_0, one_of_type, whole
 from adapters.net.connection import KeptConnection
 from adapters.net.endings import how_it_ended
-from adapters.net.errors import ConnectFailedError, ConnectionLostError
+from adapters.net.errors import ConnectFailedError, ConnectionLostError, without_query
 from adapters.net.problems import what_failed
 from adapters.net.proxies import by_way_of, proxy_for
+from detectors.machine import machine_error
 
 __all__ = ["Connector", "PingingSocket", "Socket", "WebSocketConnector"]
 
@@ -62,7 +63,7 @@ class Connector(Protocol):
     """
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:
-        """Open one. Raises ``ConnectFailedError``."""
+        """Open one. Raises ``ConnectFailedError``, or ``MachineError``."""
         ...
 
 
@@ -103,6 +104,9 @@ class WebSocketConnector:
             opened = await self._open(url, headers, subprotocol, proxy)
             return _WebSocket(url, opened, self.max_message, self.send_timeout)
         except Exception as error:
+            lacking = machine_error(error, doing=f"could not connect to {without_query(url)}")
+            if lacking is not None:
+                raise lacking from None
             found = what_failed(error, url, proxy)
             if found is None:
                 raise

@@ -20,6 +20,7 @@ from extism_sys import ffi, lib
 
 from adapters.companion.exchange import STOP
 from adapters.runtime.heap import map_large_blocks
+from detectors.machine import machine_error_in
 
 __all__ = ["CallOutcome", "Exchange", "Instance", "InstantiationError", "Window"]
 
@@ -104,6 +105,7 @@ class Instance:
 
     Raises:
         InstantiationError: Extism refused it.
+        MachineError: The machine has no memory or disk left for it.
     """
 
     def __init__(self, manifest: bytes, exchange: Exchange, *, settled_after: float = 0.1) -> None:
@@ -123,7 +125,7 @@ class Instance:
             text = ffi.string(message[0]).decode(errors="replace") if message[0] != ffi.NULL else "no reason given"
             if message[0] != ffi.NULL:
                 lib.extism_plugin_new_error_free(message[0])
-            raise InstantiationError(text)
+            raise machine_error_in(text) or InstantiationError(text)
         self._plugin: Any = plugin
         self._cancel_handle = lib.extism_plugin_cancel_handle(plugin)
 

@@ -5,17 +5,17 @@ Errors store their facts and build their text from them. The other errors of the
 
 from __future__ import annotations
 
-import re
-
 from adapters.panics import excerpt
 from detectors.errors import PluginError, UsageError
 from detectors.wording import amount
 
 __all__ = [
+    "COMPILATION",
     "TESTED_EXTISM",
     "CompanionError",
     "GuestFaultError",
     "GuestStoppedError",
+    "MalformedRequestsError",
     "PluginExitError",
     "PluginTimeoutError",
     "PluginTrapError",
@@ -25,7 +25,7 @@ __all__ = [
 #: The version of ``extism-sys`` that the suite passes on; ``constraints.txt`` pins the same.
 TESTED_EXTISM = "1.41.0"
 
-_MORE_MEMORY = "If that is right, allow more: AdapterSettings(bounds=Bounds(guest_memory=...)); else it is a defect"
+_MORE = "If that is right, allow more: AdapterSettings(bounds=Bounds({})); else it is a defect"
 _NO_INSTANCE = "Run plugin-compat inspect on the module; if it finds nothing, check the machine (disk, memory)"
 _DEFECT = "A defect of the plugin: give its author the backtrace (--debug, or .trace of this error)"
 
@@ -40,15 +40,28 @@ class PluginTrapError(PluginError):
         said: The end of what the guest wrote to its standard error in the call that failed, at most 4 KiB, in one line:
             a panic's text, for example. The error's text has an excerpt of it.
         memory: The bytes of memory that it had, and that it might have had, where it may have failed for want of more.
+        table: Likewise the entries of its largest table.
     """
 
     def __init__(
-        self, plugin: str, export: str, trace: str, *, said: str = "", memory: tuple[int, int] | None = None
+        self,
+        plugin: str,
+        export: str,
+        trace: str,
+        *,
+        said: str = "",
+        memory: tuple[int, int] | None = None,
+        table: tuple[int, int] | None = None,
     ) -> None:
         words = f"; it said: {excerpt(said)}" if said else ""
+        more = []
         if memory is not None:
             words += f"; it had {amount(memory[0])} of memory, of {amount(memory[1])} that a guest may have"
-        what, remedy = f"{export} trapped", _DEFECT if memory is None else _MORE_MEMORY
+            more.append("guest_memory=...")
+        if table is not None:
+            words += f"; it had {table[0]:,} entries in a table, of {table[1]:,} that a guest may have"
+            more.append("guest_table=...")
+        what, remedy = f"{export} trapped", _MORE.format(", ".join(more)) if more else _DEFECT
         if not export:
             what, remedy = "could not be instantiated", _NO_INSTANCE
         super().__init__(f"plugin {plugin!r}: {what}: {_cause_of(trace)}{words}", remedy=remedy)
@@ -57,6 +70,7 @@ class PluginTrapError(PluginError):
         self.trace = trace
         self.said = said
         self.memory = memory
+        self.table = table
 
 
 class PluginExitError(PluginTrapError):
@@ -94,18 +108,27 @@ class GuestFaultError(PluginError):
 
 
 def _cause_of(trace: str) -> str:
-    """The line of a backtrace that says most: the cause, or else the innermost frame (Extism drops some causes)."""
+    """The line of a backtrace that says most: the cause, or else the innermost frame (Extism drops some causes).
+
+    A frame has no address where the call stack was exhausted: ``0: <unknown>!deep``.
+    """
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     causes = [line.partition("wasm trap: ")[2] for line in lines if "wasm trap: " in line]
     if causes:
         return causes[-1]
-    frames = [line.partition(" - ")[2] for line in lines if re.match(r"0: +0x", line)]
+    frames = [line.partition(": ")[2].rpartition(" - ")[2].strip() for line in lines if line.startswith("0: ")]
     if frames:
         return f"in {frames[0]}"
     return lines[0] if lines else "no further word"
 
 
+#: What the first job of a guest is called where an export's name is expected.
+COMPILATION = "compilation"
 _CANCELLED = "Its guest was cancelled; give it a longer timeout if it needs one"
+_STILL_COMPILING = (
+    "Give it longer: AdapterSettings(bounds=Bounds(compile_timeout=...)). It cannot be interrupted and goes on in the "
+    "background, so that a later attempt may find it done"
+)
 
 
 class PluginTimeoutError(PluginError):
@@ -113,12 +136,15 @@ class PluginTimeoutError(PluginError):
 
     Attributes:
         plugin: The plugin's name.
-        export: The export that was running.
+        export: The export that was running, or what else was: ``initialisation``, ``compilation``.
         timeout: The deadline in seconds.
     """
 
     def __init__(self, plugin: str, export: str, timeout: float, *, remedy: str = _CANCELLED) -> None:
-        super().__init__(f"plugin {plugin!r}: {export} did not return within {timeout:g} s", remedy=remedy)
+        problem = f"{export} did not return"
+        if export == COMPILATION:
+            problem, remedy = "the module was not compiled", _STILL_COMPILING
+        super().__init__(f"plugin {plugin!r}: {problem} within {timeout:g} s", remedy=remedy)
         self.plugin = plugin
         self.export = export
         self.timeout = timeout
@@ -151,6 +177,30 @@ class GuestStoppedError(PluginError):
         super().__init__(f"plugin {plugin!r}: {export} was not completed because its guest was stopped")
         self.plugin = plugin
         self.export = export
+
+
+class MalformedRequestsError(PluginError):
+    """A guest made one malformed or refused request after the other, and its call was ended.
+
+    Attributes:
+        plugin: The plugin's name.
+        function: The host function that it called.
+        count: How many such requests there were in a row.
+        most: How many there may be.
+        problem: What is wrong with the last one.
+        kind: ``malformed``: nobody can read it. ``refused``: it publishes what is not the stream's.
+    """
+
+    def __init__(self, plugin: str, function: str, count: int, most: int, problem: str, *, kind: str) -> None:
+        made = f"plugin {plugin!r}: it made {count:,} {kind} requests to {function} in a row, of {most:,} that it may"
+        more = "AdapterSettings(progress=Progress(malformed_most=...)) allows more"
+        super().__init__(f"{made}, last: {problem}", remedy=f"A defect of the plugin: tell its author. {more}")
+        self.plugin = plugin
+        self.function = function
+        self.count = count
+        self.most = most
+        self.problem = problem
+        self.kind = kind
 
 
 class UnsupportedRuntimeError(UsageError):

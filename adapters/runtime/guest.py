@@ -2,9 +2,9 @@
 
 The laws of this room:
 
-- Only the guest's thread enters the instance. Calls are queued and run one after the other; the first are those that
-  initialise the module.
-- Every call may have a deadline. Stopping is a flag that host functions look at, asleep or not, plus a cancel that the
+- Only the guest's thread enters the instance. Jobs are queued and run one after the other; the first two compile the
+  module and initialise it.
+- Every job may have a deadline. Stopping is a flag that host functions look at, asleep or not, plus a cancel that the
   watch sends until the call has ended.
 - A guest that trapped, exited, or was cancelled keeps half-changed state, so it is *discarded*: no further call runs in
   it. Whoever needs the plugin makes a new guest, and configures it.
@@ -24,19 +24,18 @@ from typing import TypeVar
 import attrs
 
 from adapters.companion.border import Border
-from adapters.companion.faults import fault_error
-from adapters.companion.linking import link
 from adapters.companion.rewriting import INITIALISER_NAMES, Ceilings
 from adapters.companion.trampoline import COLLECT
 from adapters.errors import PluginCallError
 from adapters.observe import Crossing, Direction, Observer
-from adapters.runtime.engine import CallOutcome, Instance, InstantiationError
-from adapters.runtime.errors import GuestStoppedError, PluginExitError, PluginTimeoutError, PluginTrapError
+from adapters.runtime.compiling import TURNS, make_instance
+from adapters.runtime.engine import CallOutcome, Instance
+from adapters.runtime.errors import COMPILATION, GuestStoppedError, PluginTimeoutError
 from adapters.runtime.jobs import Job, JobQueue, settle
-from adapters.runtime.links import check_links
 from adapters.runtime.replies import failure_reason
+from adapters.runtime.verdict import why_trapped
 from adapters.runtime.watch import PROCESS, Watch
-from detectors.errors import CompatError
+from detectors.machine import machine_error, machine_faults
 
 __all__ = ["Guest"]
 
@@ -51,12 +50,16 @@ class Guest:
         plugin: The plugin's name, for errors and logs.
         border: The host's end of its border. The guest sets its stop flag when it is told to stop.
         ceilings: How large the module's memories and tables may become; ``None``: as it says itself.
-        initialise_timeout: Seconds that the module may take to initialise itself.
+        compile_timeout: Seconds that the module may take to be compiled and instantiated.
+        initialise_timeout: Seconds that it may take to initialise itself, from then on.
         name: What to call the guest itself; the plugin's name if it has but one.
         observer: Sees every call.
         redact: Takes secrets out of what the plugin says.
         logger: Where it is told that the guest does not stop.
         watch: Ends the guest's calls, and holds the clock of their deadlines; the process's own unless given.
+
+    Raises:
+        MachineError: Its thread could not be started.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Guest:
         plugin: str,
         border: Border,
         ceilings: Ceilings | None = None,
+        compile_timeout: float = 120.0,
         initialise_timeout: float = 10.0,
         name: str = "",
         observer: Observer | None = None,
@@ -79,6 +83,7 @@ class Guest:
         self.stopping = border.stopping
         self._wasm = wasm
         self._ceilings = ceilings
+        self._compile_timeout = compile_timeout
         self._initialise_timeout = initialise_timeout
         self._observer = observer
         self._redact = redact
@@ -87,6 +92,7 @@ class Guest:
         self._jobs = JobQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
+        self._initialisers: tuple[str, ...] = ()
         self._current: Job | None = None
         self._deadline: float | None = None
         self._expired = False
@@ -96,8 +102,13 @@ class Guest:
         self._lingering = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"guest {self.name}", daemon=True)
-        watch.born(self)
-        self._thread.start()
+        with machine_faults(plugin):
+            watch.born(self)
+            try:
+                self._thread.start()
+            except BaseException:
+                watch.died(self)
+                raise
 
     @property
     def usable(self) -> bool:
@@ -136,6 +147,7 @@ class Guest:
             PluginTrapError: The guest trapped, or the module could not be instantiated; the guest is discarded.
             PluginTimeoutError: The deadline passed; the guest is discarded.
             GuestStoppedError: The guest was stopped or discarded before the call could end.
+            MachineError: The machine has no files, memory or threads left for it.
         """
         return self.judge(export, await self.attempt(export, data, timeout=timeout))
 
@@ -175,40 +187,25 @@ class Guest:
         if outcome.trapped or outcome.raised is not None:
             self._discarded = True
             border.collect(lambda: instance.call(COLLECT, b""))  # what it said has not all crossed
-        border.voice.end_of_call()
-        if border.error is not None:
-            outcome = attrs.evolve(outcome, reason=border.error.decode(errors="replace"))
-        return outcome
+        border.end()
+        return outcome if border.error is None else attrs.evolve(outcome, reason=border.reason())
 
     def judge(self, export: str, outcome: CallOutcome) -> bytes:
         """The output of a call that succeeded; otherwise raises why it did not. See ``call``."""
         if outcome.ok:
             return outcome.output
         if self._expired:
-            raise PluginTimeoutError(self.plugin, export, self._current_timeout())
+            timeout = self._current.timeout if self._current else None
+            raise PluginTimeoutError(self.plugin, export, timeout or 0.0)
         if outcome.raised is not None:
             raise outcome.raised
         if outcome.trapped:
-            raise self._why_trapped(export, outcome)
+            raise why_trapped(export, outcome, self.border, self._ceilings, self._redact)
         raise PluginCallError(self.plugin, export, outcome.code, self.reason_of(outcome))
-
-    def _why_trapped(self, export: str, outcome: CallOutcome) -> CompatError:
-        said = self.border.voice.last_words()
-        if self.stopping.is_set():
-            return GuestStoppedError(self.plugin, export)
-        if self.border.fault is not None:
-            return fault_error(self.plugin, export, self.border.fault, self.border.limits)
-        if self.border.exit_code is not None:
-            return PluginExitError(self.plugin, export, self.border.exit_code, said=said)
-        memory = self.border.memory_near(self._ceilings.memory) if self._ceilings else None
-        return PluginTrapError(self.plugin, export, self._redact(outcome.error or ""), said=said, memory=memory)
 
     def reason_of(self, outcome: CallOutcome) -> str:
         """Why a call failed, in the plugin's words and without secrets; empty if it gave no reason."""
         return failure_reason(outcome, self._redact)
-
-    def _current_timeout(self) -> float:
-        return (self._current.timeout if self._current else None) or 0.0
 
     def _observe(self, direction: Direction, name: str, data: bytes) -> None:
         if self._observer is not None:
@@ -218,21 +215,7 @@ class Guest:
 
     def _run(self) -> None:
         try:
-            try:
-                check_links()
-                linked = link(self._wasm, self._ceilings)
-                self._instance = Instance(linked.manifest, self.border.exchange)
-            except InstantiationError as error:
-                self._discarded = True
-                self._serve(PluginTrapError(self.plugin, "", str(error)))
-            except CompatError as error:
-                self._discarded = True
-                self._serve(error)
-            else:
-                broken = self._initialise(linked.initialisers)
-                self._initialised = broken is None
-                self._discarded = self._discarded or broken is not None
-                self._serve(broken)
+            self._serve(self._begin())
         finally:
             with self._lock:
                 self._ended.set()
@@ -240,20 +223,29 @@ class Guest:
             if self._instance is not None:
                 self._instance.free()
             self._watch.died(self)
-            self.border.voice.tell_left_out()  # at last: a logger may raise
 
-    def _initialise(self, exports: tuple[str, ...]) -> BaseException | None:
-        """Make the calls that initialise the module. Returns why they failed."""
+    def _begin(self) -> BaseException | None:
+        """Compile the module and initialise it. Returns why that failed."""
+        compiling = Job(self._compile, COMPILATION, self._compile_timeout)
+        initialising = Job(self._initialise, "initialisation", self._initialise_timeout)
+        broken = self._outcome(compiling)
+        if broken is None and self._initialisers:
+            broken = self._outcome(initialising)
+        self._initialised = broken is None
+        self._discarded = self._discarded or broken is not None
+        return broken
 
-        def work() -> None:
-            for export in exports:
-                self.judge(INITIALISER_NAMES[export], self._enter(export, b""))
-
-        if not exports:
-            return None
-        job = Job(work, "initialisation", self._initialise_timeout)
+    def _outcome(self, job: Job) -> BaseException | None:
         self._perform(job)
-        return job.future.exception()
+        error = job.future.exception()
+        return self._timed_out(job) if self._expired and not isinstance(error, PluginTimeoutError) else error
+
+    def _compile(self) -> None:
+        self._instance, self._initialisers = make_instance(self._wasm, self.plugin, self.border, self._ceilings)
+
+    def _initialise(self) -> None:
+        for export in self._initialisers:
+            self.judge(INITIALISER_NAMES[export], self._enter(export, b""))
 
     def _serve(self, broken: BaseException | None) -> None:
         while (job := self._jobs.get()) is not None:
@@ -275,7 +267,7 @@ class Guest:
         try:
             result = job.work()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
-            settle(job.future, error=error)
+            settle(job.future, error=machine_error(error, self.plugin) or error)
         else:
             settle(job.future, result=result)
         finally:
@@ -286,6 +278,9 @@ class Guest:
     def _stopped(self, job: Job) -> GuestStoppedError:
         return GuestStoppedError(self.plugin, job.name)
 
+    def _timed_out(self, job: Job) -> PluginTimeoutError:
+        return PluginTimeoutError(self.plugin, job.name, job.timeout or 0.0)
+
     # Any thread
 
     def stop(self) -> None:
@@ -294,9 +289,15 @@ class Guest:
             if self._stop_since is not None:
                 return
             self._stop_since = self._watch.clock()
-            self.stopping.set()
+            self._let_go()
             self._jobs.end()
         self._watch.look_after(self, self._stop_since)
+
+    def _let_go(self) -> None:
+        """Let whatever waits on the guest's thread look up: a host function, or a turn to compile. Under the lock."""
+        self.stopping.set()
+        if self._instance is None:
+            TURNS.wake()
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds until the guest's thread has ended. Returns whether it has."""
@@ -320,7 +321,7 @@ class Guest:
                     return self._deadline
                 begun = self._deadline
                 self._expired = True
-                self.stopping.set()  # it is discarded, and a host function that waits has to let go
+                self._let_go()
             if begun is None:
                 return None
         if instance is not None:
@@ -336,7 +337,7 @@ class Guest:
         if job is not None:
             error: Exception = self._stopped(job)
             if self._expired:
-                error = PluginTimeoutError(self.plugin, job.name, job.timeout or 0.0)
+                error = self._timed_out(job)
                 if not self._initialised:
                     refusal = lambda _: error  # noqa: E731 - every later call fails for the same reason
             settle(job.future, error=error)
@@ -344,7 +345,5 @@ class Guest:
         self.stop()
         # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
         level = logging.DEBUG if self._watch.exiting else logging.WARNING
-        # The last thing, as the user's logger may raise.
-        self._logger.log(
-            level, "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes", self.name
-        )
+        problem = "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes"
+        self._logger.log(level, problem, self.name)  # the last thing, as the user's logger may raise

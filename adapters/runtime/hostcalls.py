@@ -2,7 +2,8 @@
 
 Which functions exist, and under which signatures, is the detector's table; here is what they do. A failure that the
 plugin can act on (a refused connection, a malformed request) is an answer with ``error``; only what is the host's own
-fault, or leaves the guest's memory in doubt, is raised and ends the call.
+fault, or leaves the guest's memory in doubt, is raised and ends the call. So does a guest that makes one malformed
+request after the other (``malformed.py``). What counts as well-formed is for ``lenient.py`` to say.
 
 Everything here runs on the guest's thread and may block, as long as it looks at the guest's stop flag.
 """
@@ -12,16 +13,21 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import msgspec
 
 from adapters.companion.border import Handler
+from adapters.lenient import Lenient, decode_json, valid_utf8
+from adapters.runtime.errors import MalformedRequestsError
+from adapters.runtime.malformed import Malformed
 from adapters.times import rfc3339
 from detectors.errors import CompatError
 
 __all__ = ["HttpReply", "Network", "Publication", "handlers_for", "local_handlers", "stubs"]
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -64,12 +70,12 @@ class Publication:
     Attributes:
         key: The stream key, raw JSON.
         data: The payload, raw JSON.
-        timestamp: RFC 3339; empty if the plugin gave none.
+        timestamp: Decoded JSON, see ``times.moment``; empty, 0 or ``None`` if the plugin gave none.
     """
 
     key: bytes
     data: bytes
-    timestamp: str
+    timestamp: object = None
 
 
 class _ConnectRequest(msgspec.Struct):
@@ -95,19 +101,20 @@ class _CloseRequest(msgspec.Struct, rename="camel"):
 class _PublishRequest(msgspec.Struct):
     key: msgspec.Raw
     data: msgspec.Raw
-    timestamp: str | None = None
+    timestamp: Any = None
 
 
 class _HttpRequest(msgspec.Struct):
     url: str
     method: str = "GET"
     headers: dict[str, str] | None = None
-    body: str | None = None
+    body: bytes | None = None  # base64
 
 
 class _LogRecord(msgspec.Struct, rename="camel"):
-    event_type: str = "info"
-    message: str = ""
+    message: Any
+    event_type: Any = None
+    level: Any = None  # what other loggers call it
     data: Any = None
 
 
@@ -121,7 +128,11 @@ def _failed(message: str) -> bytes:
 
 
 def _http_failed(message: str) -> bytes:
-    return _encode({"status": 0, "headers": {}, "body": "", "error": message})
+    return _encode({**_status(0), "headers": {}, "body": "", "error": message})
+
+
+def _status(status: int) -> dict[str, int]:
+    return {"status": status, "statusCode": status}  # the second is what SDKs 1.0 to 1.2 read
 
 
 def _ignore(_: str) -> None:
@@ -129,21 +140,40 @@ def _ignore(_: str) -> None:
 
 
 def _guarded(
-    answer: Callable[[Any], bytes],
-    request_type: type[Any],
+    strict: Callable[[bytes], T],
+    lenient: Callable[[bytes], T],
+    answer: Callable[[T], bytes],
     failed: Callable[[str], bytes],
-    malformed: Callable[[str], None] = _ignore,
+    *,
+    requests: Malformed,
+    on_malformed: Callable[[str], object],
 ) -> Handler:
-    """A handler that decodes its request and turns failures into the function's own form of error reply."""
-    decoder = msgspec.json.Decoder(request_type)
+    """A handler that decodes its request and turns failures into the function's own form of error reply.
+
+    Args:
+        strict: Reads nearly every request, and raises ``ValueError`` for the others.
+        lenient: Reads those; what it raises says that one is malformed.
+        answer: Does what is asked for.
+        failed: Makes the error reply.
+        requests: Where the malformed ones are counted.
+        on_malformed: Told why one is.
+    """
 
     def handle(request: bytes) -> bytes:
         try:
-            return answer(decoder.decode(request))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            malformed(f"malformed request: {error}")
+            try:
+                decoded = strict(request)
+            except ValueError:  # msgspec's errors are
+                decoded = lenient(request)
+        except (ValueError, RecursionError) as error:
+            on_malformed(str(error))
             return failed(f"malformed request: {error}")
-        except CompatError as error:
+        requests.in_a_row = 0
+        try:
+            return answer(decoded)
+        except MalformedRequestsError:
+            raise
+        except (CompatError, RecursionError) as error:
             return failed(str(error))
 
     return handle
@@ -153,6 +183,8 @@ def handlers_for(
     network: Network,
     publish: Callable[[Publication], str | None],
     log: Callable[[str, str, Any], None],
+    malformed: Callable[[str], Malformed],
+    *,
     lost: Callable[[str], None] = _ignore,
     clock: Callable[[], int] = time.time_ns,
 ) -> dict[str, Handler]:
@@ -162,6 +194,7 @@ def handlers_for(
         network: The guest's way to the network.
         publish: Takes what the guest publishes; returns why it is refused, or ``None``.
         log: Takes a log record's event type, message and data.
+        malformed: Makes what counts the malformed requests to a host function, from its name.
         lost: Told why, when something published could not be read.
         clock: Nanoseconds since 1970 UTC.
     """
@@ -183,40 +216,79 @@ def handlers_for(
         return _SUCCESS
 
     def publish_stream_data(request: _PublishRequest) -> bytes:
-        refused = publish(Publication(bytes(request.key), bytes(request.data), request.timestamp or ""))
+        data = bytes(request.data)
+        if not data.isascii():
+            data = valid_utf8(data)
+        refused = publish(Publication(bytes(request.key), data, request.timestamp))
         return _SUCCESS if refused is None else _failed(refused)
 
     def http_request(request: _HttpRequest) -> bytes:
-        try:
-            body = base64.b64decode(request.body or "", validate=True)
-        except ValueError as error:  # binascii.Error, or a plain one for what is not ASCII
-            return _http_failed(f"malformed request: the body is not base64: {error}")
-        reply = network.request(request.method, request.url, request.headers or {}, body)
+        reply = network.request(request.method, request.url, request.headers or {}, request.body or b"")
         encoded = base64.b64encode(reply.body).decode()
-        return _encode({"status": reply.status, "headers": dict(reply.headers), "body": encoded})
+        return _encode({**_status(reply.status), "headers": dict(reply.headers), "body": encoded})
+
+    def guarded(
+        request_type: type[T],
+        answer: Callable[[T], bytes],
+        failed: Callable[[str], bytes] = _failed,
+        also_told: Callable[[str], None] = _ignore,
+    ) -> Handler:
+        requests, decoder = malformed(answer.__name__), Lenient(request_type)
+
+        def on_malformed(problem: str) -> None:
+            also_told(f"malformed request: {problem}")
+            requests.answer(problem)
+
+        return _guarded(decoder.strict, decoder.decode, answer, failed, requests=requests, on_malformed=on_malformed)
 
     return {
-        "ws_connect": _guarded(ws_connect, _ConnectRequest, _failed),
-        "ws_send": _guarded(ws_send, _SendRequest, _failed),
-        "ws_receive": _guarded(ws_receive, _ReceiveRequest, _failed),
-        "ws_close": _guarded(ws_close, _CloseRequest, _failed),
-        "publish_stream_data": _guarded(publish_stream_data, _PublishRequest, _failed, lost),
-        "http_request": _guarded(http_request, _HttpRequest, _http_failed),
-        **local_handlers(log, clock),
+        "ws_connect": guarded(_ConnectRequest, ws_connect),
+        "ws_send": guarded(_SendRequest, ws_send),
+        "ws_receive": guarded(_ReceiveRequest, ws_receive),
+        "ws_close": guarded(_CloseRequest, ws_close),
+        "publish_stream_data": guarded(_PublishRequest, publish_stream_data, also_told=lost),
+        "http_request": guarded(_HttpRequest, http_request, _http_failed),
+        **local_handlers(log, malformed, clock),
     }
 
 
-def local_handlers(log: Callable[[str, str, Any], None], clock: Callable[[], int]) -> dict[str, Handler]:
+def local_handlers(
+    log: Callable[[str, str, Any], None], malformed: Callable[[str], Malformed], clock: Callable[[], int]
+) -> dict[str, Handler]:
     """The handlers of what leaves this machine alone, by host function. See ``handlers_for``."""
+    records = malformed("log_record")
 
     def log_record(record: _LogRecord) -> bytes:
-        log(record.event_type, record.message, record.data)
+        kind, message = record.event_type or record.level or "info", record.message
+        if type(kind) is not str or type(message) is not str:
+            kind, message = _as_text(kind), _as_text(message)
+        log(kind, message, record.data)
         return b""  # guests do not read what it returns
 
     def time_now(_: bytes) -> bytes:
         return _encode(rfc3339(clock()))
 
-    return {"log_record": _guarded(log_record, _LogRecord, lambda _: b""), "time_now": time_now}
+    # A guest cannot spin on what answers nothing, so that malformed records are counted and told, and that is all.
+    strict, note = _records.strict, records.note
+    guarded = _guarded(strict, _read_record, log_record, lambda _: b"", requests=records, on_malformed=note)
+    return {"log_record": guarded, "time_now": time_now}
+
+
+_records = Lenient(_LogRecord)
+
+
+def _read_record(request: bytes) -> _LogRecord:
+    """Read whatever is JSON as a log record: what is no object, or has no message, is the message itself."""
+    try:
+        return _records.decode(request)
+    except msgspec.ValidationError:
+        said = decode_json(request)
+        fields = said if isinstance(said, dict) else {}
+        return _LogRecord(said, fields.get("eventType"), fields.get("level"))
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else _encode(value).decode()
 
 
 def stubs(names: Iterable[str], called: Callable[[str], object] = _ignore) -> dict[str, Handler]:

@@ -2,7 +2,7 @@
 
 Extism promises nothing of how the modules of one manifest are linked, so that a release of it could do it differently.
 Then every plugin would fail in a way that blames the plugin. Once it has worked, the process does not try it again. A
-failure may be the machine's (a full disk, for example), so the next guest tries again.
+failure may be the machine's (a full disk, for example) and is told as such; the next guest tries again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adapters.companion.linking import link
 from adapters.runtime.engine import Instance, InstantiationError
 from adapters.runtime.errors import UnsupportedRuntimeError
 from adapters.voice import Voice
-from detectors.errors import CompatError
+from detectors.errors import CompatError, MachineError
 
 __all__ = ["check_links"]
 
@@ -53,6 +53,7 @@ def check_links() -> None:
 
     Raises:
         UnsupportedRuntimeError: It does not.
+        MachineError: The machine has no memory or disk left to find out.
     """
     with _lock:
         _try_links()
@@ -87,6 +88,8 @@ def _problem() -> str:
     try:
         linked = link(bytes(wasmtime.wat2wasm(_GUEST)))
         instance = Instance(linked.manifest, border.exchange)
+    except MachineError:
+        raise
     except (InstantiationError, CompatError) as error:
         return str(error)
     try:

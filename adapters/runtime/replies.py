@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from adapters.lenient import decode_json
 from adapters.runtime.engine import CallOutcome
+from adapters.secrets import LONGEST_SECRET
 
 __all__ = ["decode_list", "decode_object", "failure_reason"]
 
@@ -20,12 +22,14 @@ def failure_reason(outcome: CallOutcome, redact: Callable[[str], str] = str) -> 
 
     Args:
         outcome: How the call ended.
-        redact: Takes secrets out of a text; before the reason is cut, as half a secret could not be told as one.
+        redact: Takes secrets out of a text, before the reason is cut short.
 
     Returns:
         The reason, at most 2,000 characters; empty if the plugin gave none.
     """
-    return redact(_whole_reason(outcome))[:_MAX_REASON]
+    reason = _whole_reason(outcome)
+    read = redact(reason[:_MAX_READ])
+    return (read if len(reason) <= _MAX_READ else read[:-LONGEST_SECRET])[:_MAX_REASON]
 
 
 def _whole_reason(outcome: CallOutcome) -> str:
@@ -79,7 +83,7 @@ def _decode(data: bytes, expected: str) -> Any:
         msg = f"it is empty where a JSON {expected} is expected"
         raise ValueError(msg)
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return decode_json(data)
+    except (msgspec.DecodeError, RecursionError) as error:
         msg = f"it is not JSON ({error})"
         raise ValueError(msg) from error

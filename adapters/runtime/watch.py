@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from detectors.machine import machine_faults
+
 __all__ = ["LINGER_AFTER", "PROCESS", "Watch", "Watched", "lingering_guests"]
 
 LINGER_AFTER = 0.75  # seconds of cancelling until a guest counts as lingering
@@ -88,12 +90,21 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def born(self, guest: Watched) -> None:
-        """A guest's thread has started."""
+        """A guest's thread is about to start.
+
+        Raises:
+            MachineError: The watch's own could not be started.
+        """
         with self._wake:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="plugin-compat watch", daemon=True)
+                with machine_faults():
+                    thread.start()
+                self._thread = thread
             self._alive.add(guest)
 
     def died(self, guest: Watched) -> None:
-        """A guest's thread has ended."""
+        """A guest's thread has ended, or could not be started."""
         with self._wake:
             self._alive.discard(guest)
             self._failed.discard(guest)
@@ -105,9 +116,6 @@ class Watch:
             if guest not in self._alive:
                 return
             self._due[guest] = min(due, self._due.get(guest, due))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="plugin-compat watch", daemon=True)
-                self._thread.start()
             if due < self._wakes_at:  # most calls end long before that
                 self._wake.notify()
 

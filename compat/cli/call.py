@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 import msgspec
 
 from compat.cli.command import BadValue, Command
+from compat.cli.loop import on_event_loop
 from compat.cli.parameters import EXPORT, POSITIVE, Open, format_option, opens_plugin
 from compat.cli.progress import waiting
 
@@ -70,7 +70,7 @@ def call(open_: Open, export: str, data: bytes, timeout: float, style: str) -> i
             return await plugin.call(export, data, timeout=timeout)
 
     with waiting(f"calling {export}"):
-        output = asyncio.run(ask())
+        output = on_event_loop(ask())
     try:
         click.echo(_FORMATS[style](output))
     except msgspec.DecodeError:

@@ -20,6 +20,7 @@ import click
 
 from adapters.runtime.errors import PluginTrapError
 from detectors.errors import CompatError
+from detectors.machine import machine_error, remedy_of
 from detectors.wording import shown
 
 if TYPE_CHECKING:
@@ -149,7 +150,10 @@ def _words(error: Exception) -> tuple[str, str, int]:
         return error.message, error.remedy, 1
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}", _OS_REMEDIES.get(error.errno or 0, ""), 1
+        return f"{where}{error.strerror or error}", _OS_REMEDIES.get(error.errno or 0) or remedy_of(error), 1
+    lacking = machine_error(error)
+    if lacking is not None:
+        return lacking.message, lacking.remedy, 1
     return (
         f"unexpected {type(error).__name__}: {error}",
         "This is a defect of plugin-compat: please report it with what the same command prints with --debug",

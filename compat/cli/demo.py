@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from compat.cli.command import Command, Session
 from compat.cli.dashboard import Dashboard, Plan
+from compat.cli.loop import on_event_loop
 from compat.cli.parameters import Whole
 from compat.demo.lines import Lines
 from compat.demo.plot import BRISK, WATCHED, Pace, perform
@@ -45,7 +45,7 @@ def demo(session: Session, candles: int, seed: int) -> int:
     try:
         with _view(session) as (view, pace):
             logger = None if session.debug else _nowhere()
-            show = asyncio.run(perform(candles, seed, session.pace or pace, view, logger=logger))
+            show = on_event_loop(perform(candles, seed, session.pace or pace, view, logger=logger))
     except KeyboardInterrupt:
         return 130
     return 0 if show.passed else 1

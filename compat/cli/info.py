@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from adapters.fields import ConfigurationField, as_text
 from adapters.plugin_info import MessageEncoding, PluginInfo
 from adapters.rate_limits import RateLimit
 from compat.cli.command import Command, Session, tell
+from compat.cli.loop import on_event_loop
 from compat.cli.output import print_reports, wrapped
 from compat.cli.parameters import FILE, format_option
 from compat.cli.progress import waiting
@@ -59,7 +59,7 @@ def info(files: tuple[Path, ...], style: str) -> int:
       plugin-compat info woox.wasm
     """
     with waiting("asking the plugin" if len(files) == 1 else f"asking {len(files)} plugins"):
-        cards = asyncio.run(_ask(files))
+        cards = on_event_loop(_ask(files))
     told = [card for card in cards if card.error is None] if style == "text" else cards
     if told:
         print_reports(style, "plugins", told, _to_dict, _describe)

@@ -12,6 +12,7 @@ import msgspec
 from adapters.contract import Stream, StreamData, StreamKey
 from adapters.times import rfc3339
 from compat.cli.command import Command
+from compat.cli.loop import on_event_loop
 from compat.cli.output import Output
 from compat.cli.parameters import KEY, POSITIVE, Open, Whole, format_option, opens_plugin
 from compat.cli.progress import waiting
@@ -39,7 +40,8 @@ def run(open_: Open, key: StreamKey, count: int | None, idle_limit: float | None
     Events (gaps, reconnects, ...) are told on stderr, with their time in UTC; so is, at the end, the number of items
     and gaps. Items are counted from 0, as in their "sequence". With --format ndjson, events are JSON objects, one a
     line: {"event", "sequence", "timestamp", "message"}, with "state" for a state and "lost" for a gap whose size is
-    known. "sequence" is that of the item before which it happened. The last has the event "end", "items" and "gaps". An
+    known. "sequence" is that of the item before which it happened. One that stands for several of its kind has their
+    "count", and "until" if not all happened before the same item. The last has the event "end", "items" and "gaps". An
     error is told in words.
 
     \b
@@ -49,7 +51,7 @@ def run(open_: Open, key: StreamKey, count: int | None, idle_limit: float | None
       plugin-compat run woox.wasm 'ohlcv:woox:PERP_BTC_USDT?timeframe=1m' \\
           --rewrite wss://wss.woox.io=ws://127.0.0.1:8080 --allow-private
     """
-    asyncio.run(_stream(open_, key, count, idle_limit, style))
+    on_event_loop(_stream(open_, key, count, idle_limit, style))
     return 0
 
 
@@ -117,7 +119,12 @@ def _ndjson(item: StreamData) -> bytes:
 
 def _in_one_line(data: bytes) -> bytes:
     """A payload as the plugin wrote it, unless it wrote several lines; numbers keep their digits in any case."""
-    return msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
+    if b"\n" not in data and b"\r" not in data:
+        return data
+    try:
+        return msgspec.json.format(data, indent=-1)
+    except msgspec.DecodeError:  # half a surrogate pair, which msgspec does not read; in JSON no text holds line ends
+        return data.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 @attrs.frozen

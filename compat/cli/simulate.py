@@ -9,6 +9,7 @@ import os
 import click
 
 from compat.cli.command import Command
+from compat.cli.loop import on_event_loop
 from compat.cli.parameters import POSITIVE, Whole
 from compat.demo.bundled import plugin_path
 from compat.demo.exchange import Exchange
@@ -51,7 +52,7 @@ def simulate(port: int, rate: float, seed: int, drop_every: float | None) -> int
                     click.echo(f"dropped all connections, as every {drop_every:g} s", err=True)
 
     try:
-        asyncio.run(serve())
+        on_event_loop(serve())
     except OSError as error:
         remedy = _PORT_REMEDIES.get(error.errno or 0)
         if remedy is None:

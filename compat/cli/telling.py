@@ -27,7 +27,7 @@ class Telling:
 
     Attributes:
         items: How many items have been written so far; whoever writes them counts.
-        gaps: How many gaps have been told.
+        gaps: How many gaps there were; one event may tell of several.
     """
 
     def __init__(self, style: str) -> None:
@@ -40,7 +40,7 @@ class Telling:
 
     def event(self, event: StreamEvent) -> None:
         """Tell an event."""
-        self.gaps += event.kind is EventKind.GAP
+        self.gaps += event.count * (event.kind is EventKind.GAP)
         self._tell(event)
         if event.state is not None:
             if event.state is StreamState.RECOVERING:
@@ -70,13 +70,14 @@ class Telling:
             "timestamp": event.timestamp,
             "message": event.message,
         }
-        optional = {"lost": event.lost, "state": event.state}
+        several = {"count": event.count, "until": event.until} if event.count > 1 else {}
+        optional = {"lost": event.lost, "state": event.state, **several}
         _echo(as_json(fields | {name: value for name, value in optional.items() if value is not None}))
 
     def _line(self, event: StreamEvent) -> None:
         what = f"{event.kind}: {shown(event.message, _LONGEST)}"
         if event.kind is EventKind.GAP:
-            what = f"{event.kind} before item {event.sequence}: {shown(event.message, _LONGEST)}"
+            what = f"{event.kind} before {event.where}: {shown(event.message, _LONGEST)}"
         elif event.kind is EventKind.STATE:  # the end is told by the error or the exit
             if event.state is not StreamState.STREAMING or self._state is not StreamState.RECOVERING:
                 return

@@ -40,7 +40,7 @@ class Audit:
         self.last: int | None = None
         self._disorder: list[str] = []
         self._untold: dict[int, int] = {}  # candles missing, by the number of the item that came next
-        self._told: set[int] = set()  # places at which no item has come yet
+        self._told: list[range] = []  # places, of each the last at least without an item yet
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -54,8 +54,8 @@ class Audit:
             self._complain(f"item {self.delivered} has the number {sequence}")
         self.delivered += 1
         last, self.last = self.last, candle
-        told = sequence in self._told
-        self._told = {place for place in self._told if place > sequence}
+        told = any(sequence in places for places in self._told)
+        self._told = [places for places in self._told if places[-1] > sequence]
         if last is None or candle == last + 1:
             return
         if candle <= last:
@@ -66,11 +66,12 @@ class Audit:
         if not told:
             self._untold[sequence] = candle - last - 1
 
-    def note_gap(self, sequence: int) -> None:
-        """A gap was told before the item of this number."""
-        self._untold.pop(sequence, None)
-        if sequence >= self.delivered:
-            self._told.add(sequence)
+    def note_gaps(self, places: range) -> None:
+        """Gaps were told before items of these numbers, the first and the last among them."""
+        for place in [place for place in self._untold if place in places]:
+            del self._untold[place]
+        if places[-1] >= self.delivered:
+            self._told.append(places)
 
     def _complain(self, problem: str) -> None:
         if len(self._disorder) < _MOST_PROBLEMS:

@@ -212,9 +212,9 @@ class Show:
         feed = self.feeds[source]
         if event.state in _WORTH_TELLING:
             self.tell(at, source, f"{event.state}: {event.message}")
-        elif event.kind is EventKind.GAP and event.sequence not in feed.gaps:  # one for each attempt to connect
-            feed.gaps.append(event.sequence)
-            self.tell(at, source, f"gap before item {event.sequence}: {event.message}")
+        elif event.kind is EventKind.GAP and not set(event.places) <= set(feed.gaps):  # one for each attempt to connect
+            feed.gaps += [place for place in event.places if place not in feed.gaps]
+            self.tell(at, source, f"gap before {event.where}: {event.message}")
         elif event.kind not in _PART_OF_RECOVERING:
             self.tell(at, source, f"{event.kind}: {event.message}")
 

@@ -15,7 +15,9 @@ from adapters.bounds import Bounds
 from adapters.net.pacing import Pacer, Pacing
 from adapters.net.policy import NetworkPolicy
 from adapters.net.socket import WebSocketConnector
+from adapters.progress import Progress
 from adapters.settings import AdapterSettings, Backoff
+from adapters.speech import Speech
 from detectors.errors import UsageError
 
 SECONDS = "a finite number of seconds, 0 or more"
@@ -57,18 +59,23 @@ WRONG: tuple[tuple[type, str, str, tuple[object, ...]], ...] = (
     (AdapterSettings, "buffer", "a whole number of items, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
     (AdapterSettings, "idle_limit", f"{SOME_SECONDS}, or None", (0, -1, "5", math.nan, math.inf)),
     (AdapterSettings, "guests", "a whole number, 1 or more", (0, "8", 1.5, *NO_NUMBERS)),
-    (AdapterSettings, "memory_budget", "a whole number of bytes, 1 or more", (0, "9", *NO_NUMBERS)),
-    (AdapterSettings, "retained_memory", "a whole number of bytes, 0 or more", (-1, "9", *NO_NUMBERS)),
+    (AdapterSettings, "memory_budget", "a whole number of bytes, 1 to 1099511627776", (2**41, 0, "9", *NO_NUMBERS)),
+    (AdapterSettings, "retained_memory", "a whole number of bytes, 0 to 1099511627776", (2**41, -1, "9", *NO_NUMBERS)),
     (AdapterSettings, "backoff", "an instance of Backoff", (None, {"first": 1}, Backoff)),
     (AdapterSettings, "message_encoding", "an instance of MessageEncoding, or None", ("base64", 5)),
     (AdapterSettings, "token_buckets", "an instance of TokenBuckets", (None, 5)),
+    (AdapterSettings, "inspection", "an instance of InspectionBounds", (None, {"max_size": 1})),
     (AdapterSettings, "bounds", "an instance of Bounds", (None, {"message_timeout": 1})),
+    (AdapterSettings, "progress", "an instance of Progress", (None, {"told_after": 1})),
+    (AdapterSettings, "speech", "an instance of Speech", (None, 1_000)),
     (AdapterSettings, "shared", "an instance of Shared", (None, {})),
     (AdapterSettings, "monotonic", "a function", (None, 5.0)),
-    (Bounds, "guest_memory", "a whole number of bytes, 65536 or more", (0, 65_535, 1.5, *NO_NUMBERS)),
-    (Bounds, "guest_table", "a whole number of entries, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
-    (Bounds, "max_request", "a whole number of bytes, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
-    (Bounds, "max_output", "a whole number of bytes, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
+    (Bounds, "guest_memory", "a whole number of bytes, 65536 to 1099511627776", (2**70, 0, 65_535, 1.5, *NO_NUMBERS)),
+    (Bounds, "guest_table", "a whole number of entries, 1 to 4294967295", (2**32, 0, -1, 1.5, *NO_NUMBERS)),
+    (Bounds, "max_request", "a whole number of bytes, 1 to 1099511627776", (2**70, 0, -1, 1.5, *NO_NUMBERS)),
+    (Bounds, "max_output", "a whole number of bytes, 1 to 1099511627776", (2**70, 0, -1, 1.5, *NO_NUMBERS)),
+    (Bounds, "max_error", "a whole number of bytes, 8192 to 16777216", (2**70, 0, 8_191, 8_192.5, *NO_NUMBERS)),
+    (Bounds, "compile_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "initialise_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "metadata_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "configure_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
@@ -80,16 +87,25 @@ WRONG: tuple[tuple[type, str, str, tuple[object, ...]], ...] = (
     (Bounds, "failures_in_a_row", "a whole number, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
     (Bounds, "shortest_pong_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "longest_pong_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
-    (Bounds, "returned_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
-    (Bounds, "standing_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
-    (Bounds, "lost_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
-    (Bounds, "asking_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
-    (Bounds, "dead_answers", "a whole number, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
     (Bounds, "overdue_after", SECONDS, (-1, math.inf, *NO_NUMBERS)),
     (Bounds, "handover_timeout", SECONDS, (-1, math.inf, *NO_NUMBERS)),
     (Bounds, "response_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
     (Bounds, "max_response", "a whole number of bytes, 0 or more", (-1, 1.5, *NO_NUMBERS)),
     (Bounds, "max_buffered", "a whole number of bytes, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
+    (Speech, "burst", "a whole number of lines, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
+    (Speech, "rate", "a finite number of lines, 0 or more", (-1, math.inf, *NO_NUMBERS)),
+    (Progress, "told_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "hung_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "start_timeout", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "standing_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "unasked_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "returned_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "lost_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "asking_after", SOME_SECONDS, (0, -1, math.inf, *NO_NUMBERS)),
+    (Progress, "dead_answers", "a whole number, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
+    (Progress, "malformed_free", "a whole number, 0 or more", (-1, 1.5, *NO_NUMBERS)),
+    (Progress, "malformed_pace", SECONDS, (-1, math.inf, *NO_NUMBERS)),
+    (Progress, "malformed_most", "a whole number, 1 or more", (0, -1, 1.5, *NO_NUMBERS)),
 )
 
 #: Values at the edge of sense, which stay allowed.

@@ -47,6 +47,8 @@ values = st.one_of(
         texts,
         st.none() | st.sampled_from(StreamState),
         st.none() | st.integers(0, 2**63 - 1),
+        st.integers(1, 2**63 - 1),
+        st.none() | st.integers(0, 2**63 - 1),
     ),
     st.builds(
         StreamStats,
@@ -63,6 +65,15 @@ values = st.one_of(
 def test_every_value_survives_json_and_pickle(value: Any) -> None:
     assert msgspec.json.decode(msgspec.json.encode(value), type=type(value)) == value
     assert pickle.loads(pickle.dumps(value)) == value
+
+
+def test_an_event_says_where_it_stands() -> None:
+    one = StreamEvent(EventKind.GAP, 0, 3, "")
+    several = attrs.evolve(one, count=5, until=9)
+    assert (one.places, one.where) == (range(3, 4), "item 3")
+    assert (several.places, several.where) == (range(3, 10), "items 3 to 9")
+    assert msgspec.to_builtins(several)["count"] == 5
+    assert msgspec.to_builtins(several)["until"] == 9
 
 
 def test_the_payload_is_decoded_on_request() -> None:

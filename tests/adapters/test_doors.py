@@ -10,22 +10,29 @@ import wasmtime
 
 from adapters.doors import Doors
 from adapters.errors import PluginProtocolError
+from adapters.progress import Progress
 from adapters.recent import Recent
 from adapters.shared import PROCESS
-from compat import Crossing, Direction, inspect
+from compat import Crossing, Direction, EventKind, inspect
 from compat.demo.exchange import Exchange
+from tests.support.clocks import FOREVER
 from tests.support.echo import echoed, messages, open_module
 from tests.support.guests import Answer, guest
 from tests.support.plugins import FIXTURES, candle_key, wat_text
 from tests.support.simex import candle_of, candles, open_against, unhurried
 from tests.support.sockets import Connector
-from tests.support.waiting import drain
+from tests.support.waiting import drain, event_of
 
 if TYPE_CHECKING:
     from detectors.report import ModuleReport
 
 KEY = candle_key()
 ORDER = ["plugin_info", "meta", "get_credential_fields", "get_configuration_fields", "get_name"]
+INFO = {"name": "made to order", "version": "1", "networkTargets": ["wss://stream.simex.example/*"]}
+STARTED = {"success": True}
+CONNECT = ("ws_connect", {"url": "wss://stream.simex.example/ws"})
+RECEIVE = ("ws_receive", {"connectionId": "ws-1"})
+PUBLISH = ("publish_stream_data", {"key": KEY.to_wire(), "data": 1})
 PARKING = next(fixture for fixture in FIXTURES if fixture.id == "generic-parking")
 
 
@@ -152,3 +159,31 @@ async def test_a_plugin_in_go_that_was_remembered_wrongly_is_entered_as_it_needs
     (doors,) = entered(crossings)
     assert doors[:2] == ["get_name", "plugin_info"]
     assert PROCESS.doors.get(module.sha256) == doors[-1]
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize(
+    ("door", "progress", "seen"),
+    [
+        (
+            Answer("idle", calls=[("ws_send", {"connectionId": "ws-1", "message": "{}"})]),
+            Progress(standing_after=FOREVER, unasked_after=0.2),
+            "it parked, and takes none of the messages that wait any more",
+        ),
+        (
+            Answer("idle", then="loop"),
+            Progress(standing_after=2.0, hung_after=2.5),  # what is entered for a second has its own row
+            "it runs and makes no host call",
+        ),
+    ],
+    ids=["does something", "does not return"],
+)
+async def test_what_a_parked_guest_does_where_it_was_entered_decides_for_how_long_messages_may_wait(
+    door: Answer, progress: Progress, seen: str
+) -> None:
+    start = Answer(STARTED, calls=[CONNECT, RECEIVE, PUBLISH])
+    exports = {"start_stream": start, "stop_stream": Answer(STARTED), "plugin_info": Answer(INFO), "get_name": door}
+    connector = Connector(lambda _: ["1", "2"])
+    async with open_module(guest(exports), connector, progress=progress) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 2)
+        assert seen in (await event_of(stream, EventKind.RESTART)).message

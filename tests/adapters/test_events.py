@@ -61,3 +61,17 @@ def test_a_follower_is_called_with_the_past_and_in_the_moment_of_recording_until
     log.record(event(3))
     assert [event.sequence for event in one] == [0, 1, 2]
     assert [event.sequence for event in two] == [0, 1, 2, 3]
+
+
+def test_a_follower_may_leave_twice_and_while_it_is_told_something() -> None:
+    log, told = EventLog(), []
+
+    def follow(event: StreamEvent) -> None:
+        told.append(event.sequence)
+        leave()
+
+    leave = log.follow(follow)
+    log.record(event(0))
+    log.record(event(1))
+    leave()
+    assert told == [0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adapters.bounds import Bounds
+from adapters.progress import Progress
 from compat import (
     Backoff,
     ConfigurationError,
@@ -242,7 +243,7 @@ async def test_an_outage_exhausts_the_patience_and_its_reasons_are_told() -> Non
     connector = Connector(feed)
     backoff = Backoff(first=0.01, highest=0.01, patience=250, attempts=0)
     async with (
-        open_echo("parks", connector, backoff=backoff, bounds=Bounds(lost_after=0.05), monotonic=clock) as plugin,
+        open_echo("parks", connector, backoff=backoff, progress=Progress(lost_after=0.05), monotonic=clock) as plugin,
         plugin.stream(KEY) as stream,
     ):
         items = await drain(stream, 10)
@@ -273,27 +274,41 @@ async def test_a_guest_that_goes_on_asking_for_a_connection_it_closed_is_replace
     wasm = made(
         Answer({"success": True}, calls=[CONNECT, publish(1), closed]), plugin_info=Answer(INFO, calls=[RECEIVE])
     )
-    async with open_module(wasm, bounds=Bounds(dead_answers=4)) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, progress=Progress(dead_answers=4)) as plugin, plugin.stream(KEY) as stream:
         assert await payloads(stream, 2) == [1, 1]
-        assert "keeps using a connection that it has closed" in (await event_of(stream, EventKind.RESTART)).message
+        assert "it asks for a dead connection again and again" in (await event_of(stream, EventKind.RESTART)).message
 
 
 @pytest.mark.parametrize(
-    "bounds",
-    [Bounds(dead_answers=4, asking_after=FOREVER), Bounds(dead_answers=10**9, asking_after=0.1)],
+    "progress",
+    [Progress(dead_answers=4, asking_after=FOREVER), Progress(dead_answers=10**9, asking_after=0.1)],
     ids=["after some answers", "after some time"],
 )
-async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced(bounds: Bounds) -> None:
+async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced(progress: Progress) -> None:
     asking = ("ws_receive", {"connectionId": "ws-1", "timeoutMs": 10})  # and is made to wait no longer than that
     wasm = made(Answer({"success": True}, calls=[CONNECT, publish(1)]), plugin_info=Answer(INFO, calls=[asking]))
     connector = Connector()
-    async with open_module(wasm, connector, bounds=bounds) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, connector, progress=progress) as plugin, plugin.stream(KEY) as stream:
         await drain(stream, 1)
         connector.sockets[0].drop()
         await drain(stream, 1)
         event = await event_of(stream, EventKind.RESTART)
         assert str(ConnectionLostError(URL, "it broke off")) in event.message
         assert stream.stats.gaps == 1
+
+
+async def test_a_guest_that_goes_on_asking_for_a_lost_connection_is_replaced_though_it_has_another() -> None:
+    asking = [("ws_receive", {"connectionId": name, "timeoutMs": 1}) for name in ("ws-1", "ws-2")]
+    wasm = made(Answer({"success": True}, calls=[CONNECT, CONNECT, publish(1)]), plugin_info=Answer(INFO, calls=asking))
+    connector = Connector()
+    progress = Progress(told_after=0.1, lost_after=0.5, dead_answers=3)
+    async with open_module(wasm, connector, progress=progress) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 1)
+        connector.sockets[0].drop()
+        await drain(stream, 1)
+        assert str(ConnectionLostError(URL, "it broke off")) in (await event_of(stream, EventKind.RESTART)).message
+    first = (await told(stream, EventKind.PROGRESS))[0]
+    assert first.message.startswith("it asks for a dead connection again and again, and has others for 0 s: ")
 
 
 async def test_a_guest_that_loops_without_a_host_call_is_stopped() -> None:
@@ -311,7 +326,7 @@ async def test_a_guest_that_loops_without_a_host_call_is_stopped() -> None:
 
 async def test_a_plugin_that_returns_without_a_connection_has_ended_the_stream() -> None:
     wasm = made(Answer({"success": True}, calls=[publish(1), publish(2)]))
-    async with open_module(wasm, bounds=Bounds(returned_after=0.05)) as plugin, plugin.stream(KEY) as stream:
+    async with open_module(wasm, progress=Progress(returned_after=0.05)) as plugin, plugin.stream(KEY) as stream:
         assert [item.json() async for item in stream] == [1, 2]
         assert stream.state is StreamState.STOPPED
     events = await told(stream)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 import threading
@@ -13,7 +12,7 @@ import pytest
 import wasmtime
 
 from adapters.bounds import Bounds
-from adapters.runtime import guest as runtime_guest
+from adapters.runtime import compiling
 from adapters.runtime.engine import Instance
 from compat import (
     AdapterSettings,
@@ -115,37 +114,6 @@ async def test_a_guest_that_parks_and_has_no_door_is_no_use() -> None:
 
 
 @nothing_left
-async def test_a_guest_without_a_door_that_has_nothing_open_has_returned() -> None:
-    async with (
-        open_module(parking(calls=()), bounds=Bounds(returned_after=0.05)) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        assert [item async for item in stream] == []
-        assert stream.state is StreamState.STOPPED
-    assert await told(stream, EventKind.PLUGIN_ERROR, EventKind.GAP) == []
-
-
-@nothing_left
-async def test_a_guest_that_stands_still_for_ever_while_messages_wait_is_told_of_once() -> None:
-    crossings: list[Crossing] = []
-    wasm = parking(calls=(CONNECT, PUBLISH), plugin_info=Answer({}), meta=Answer({}))
-    connector = Connector(lambda _: messages("constant", 5))
-    async with (
-        open_module(
-            wasm, connector, policy=ALLOWING, observer=crossings.append, bounds=Bounds(standing_after=0.05)
-        ) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        await drain(stream, 1)
-        event = await event_of(stream, EventKind.PLUGIN_ERROR)
-        entered = len(calls_of(crossings, "meta"))
-        await until(lambda: len(calls_of(crossings, "meta")) >= entered + 5, "further entries")
-        assert stream.state is StreamState.STREAMING
-    assert "takes none of the messages that wait: plugin_info, meta did not let it go on" in event.message
-    assert await told(stream, EventKind.PLUGIN_ERROR) == [event]
-
-
-@nothing_left
 async def test_a_guest_that_parks_without_a_door_before_any_data_fails_the_stream() -> None:
     async with open_module(parking(), policy=ALLOWING) as plugin, plugin.stream(KEY) as stream:
         with pytest.raises(PluginProtocolError, match="exports nothing that it could be entered through"):
@@ -166,47 +134,6 @@ async def test_a_failing_door_is_a_door() -> None:
     async with open_module(wasm, policy=ALLOWING) as plugin, plugin.stream(KEY) as stream:
         assert [item.json() for item in await drain(stream, 3)] == [1, 1, 1]
         assert stream.stats.restarts == stream.stats.gaps == 0
-
-
-@nothing_left
-@pytest.mark.parametrize("door", [Answer("idle"), Answer("idle", calls=(LOG,))], ids=["silent", "logs"])
-async def test_an_idle_parked_guest_is_entered_less_and_less_often(door: Answer) -> None:
-    crossings: list[Crossing] = []
-    wasm = parking(calls=(CONNECT, PUBLISH), get_name=door)
-    async with (
-        open_module(wasm, observer=crossings.append, policy=ALLOWING) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        await until(lambda: len(calls_of(crossings, "get_name")) >= 12, "it is entered")
-        assert stream.stats.gaps == 0
-    entered = [c.timestamp for c in crossings if (c.direction, c.name) == (Direction.CALL, "get_name")]
-    pauses = [(later - one) / 1e6 for one, later in itertools.pairwise(entered[:12])]
-    for pause, least in zip(pauses, (1, 2, 4, 8, 16, *[20] * 6), strict=True):
-        assert pause > 0.99 * least, "it is let alone for so many milliseconds"
-
-
-@nothing_left
-async def test_a_guest_that_never_called_the_host_is_waited_for_without_false_alarm() -> None:
-    async with (
-        open_module(parking(calls=(), get_name=Answer("idle")), bounds=Bounds(returned_after=0.1)) as plugin,
-        plugin.stream(KEY) as stream,
-    ):
-        assert [item async for item in stream] == []
-        assert stream.state is StreamState.STOPPED
-    assert await told(stream, EventKind.GAP) == []
-
-
-@nothing_left
-async def test_a_connection_lost_by_a_guest_that_only_waits_leads_to_another_guest() -> None:
-    connector = Connector(lambda _: messages("constant", 20))
-    async with open_echo("parks", connector, bounds=Bounds(lost_after=0.1)) as plugin, plugin.stream(KEY) as stream:
-        first = await drain(stream, 20)
-        connector.sockets[0].drop()
-        second = await drain(stream, 20)
-        assert [echoed(item) for item in first] == [echoed(item) for item in second]
-        gap, restart = await event_of(stream, EventKind.GAP), await event_of(stream, EventKind.RESTART)
-    assert gap.sequence == restart.sequence == 20
-    assert "was lost" in restart.message
 
 
 @nothing_left
@@ -270,19 +197,19 @@ async def test_a_guest_that_cannot_be_stopped_is_let_go_of_and_counted_until_it_
 
 @nothing_left
 async def test_closing_does_not_wait_for_a_module_that_is_being_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiling, go_on = threading.Event(), threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def slow(*args: Any) -> Instance:
-        compiling.set()
+        begun.set()
         go_on.wait(FOREVER)
         return Instance(*args)
 
-    monkeypatch.setattr(runtime_guest, "Instance", slow)
+    monkeypatch.setattr(compiling, "Instance", slow)
     await until(lambda: not lingering_guests(), "no other test's guest lingers")
     try:
         async with open_module(parking(calls=()), bounds=Bounds(leave_timeout=0)) as plugin:
             async with plugin.stream(KEY) as stream:
-                await until(compiling.is_set, "the guest is being made")
+                await until(begun.is_set, "the guest is being made")
                 await asyncio.wait_for(stream.aclose(), HANG)
             assert stream.state is StreamState.STOPPED
             assert lingering_guests() == 1

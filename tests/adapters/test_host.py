@@ -10,11 +10,13 @@ import pytest
 import wasmtime
 
 from adapters.bounds import Bounds
+from adapters.runtime import compiling
 from compat import (
     ConfigurationError,
     Crossing,
     Direction,
     GuestStoppedError,
+    MachineError,
     PluginCallError,
     PluginTimeoutError,
     PluginTrapError,
@@ -254,6 +256,23 @@ async def test_what_failed_once_is_asked_again() -> None:
     assert len(guests_of(crossings, "plugin_info")) == 2
 
 
+async def test_what_the_machine_kept_from_being_asked_is_asked_again_of_the_same_plugin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_module(module(plugin_info=Answer(INFO), get_name=Answer("SimEx"))) as plugin:
+        with monkeypatch.context() as patch:
+            patch.setattr(compiling, "Instance", no_memory)
+            for asked in (plugin.info(), plugin.call("get_name")):
+                with pytest.raises(MachineError, match="plugin 'guest': there is no memory left"):
+                    await asked
+        assert (await plugin.info()).problems == ()
+        assert await plugin.call("get_name") == b"SimEx"
+
+
+def no_memory(*_: object) -> None:
+    raise MemoryError
+
+
 async def test_metadata_is_read_once_and_cannot_reach_anything() -> None:
     crossings: list[Crossing] = []
     wasm = module(plugin_info=Answer(INFO, calls=[CONNECT, ("http_request", {"url": "https://api.simex.example"})]))
@@ -266,7 +285,7 @@ async def test_metadata_is_read_once_and_cannot_reach_anything() -> None:
     replies = [json.loads(crossing.data) for crossing in crossings if crossing.direction is Direction.HOST_RETURN]
     assert replies == [
         {"success": False, "error": "not available while metadata is read"},
-        {"status": 0, "headers": {}, "body": "", "error": "not available while metadata is read"},
+        {"status": 0, "statusCode": 0, "headers": {}, "body": "", "error": "not available while metadata is read"},
     ]
     assert connector.asked == 0
 

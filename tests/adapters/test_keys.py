@@ -117,6 +117,26 @@ def test_parameters_and_connection_may_be_missing_or_null_on_the_wire(extra: dic
     assert key == StreamKey("a", "b", "c")
 
 
+def test_parameters_that_are_no_texts_are_taken_as_their_json_text() -> None:
+    given_parameters = {"depth": 20, "raw": True, "level": 0.5, "interval": None, "timeframe": "1m"}
+    wire = {"type": "a", "source": "b", "identifier": "c", "parameters": given_parameters}
+    parameters = {"depth": "20", "raw": "true", "level": "0.5", "timeframe": "1m"}
+    assert StreamKey.from_wire(wire) == StreamKey("a", "b", "c", parameters)
+
+
+@pytest.mark.parametrize(("given_id", "read"), [(7.0, 7), (2.0**53, 2**53), (2**64 - 1, 2**64 - 1), ("7", 7)])
+def test_a_connection_id_may_be_a_whole_float(given_id: object, read: int) -> None:
+    wire = {"type": "a", "source": "b", "identifier": "c", "connectionId": given_id}
+    assert StreamKey.from_wire(wire).connection_id == read
+
+
+@pytest.mark.parametrize("given_id", [7.5, -1.0, 1e300, True, []])
+def test_a_connection_id_that_is_no_whole_number_is_told(given_id: object) -> None:
+    wire = {"type": "a", "source": "b", "identifier": "c", "connectionId": given_id}
+    with pytest.raises(KeyFormatError, match=r"connectionId|connection id"):
+        StreamKey.from_wire(wire)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -299,7 +299,7 @@ async def test_a_plugin_that_passes_on_what_the_network_did_is_not_at_fault(aske
             await drain(stream, 1)
 
 
-@pytest.mark.parametrize("answer", [b'{"action":"\xff"}', b'{"data":' + b"[" * 100_000])
+@pytest.mark.parametrize("answer", [b'{"action":"\xff}', b'{"data":' + b"[" * 100_000])
 async def test_an_answer_that_cannot_be_read_is_told_and_the_stream_goes_on(answer: bytes) -> None:
     wasm = legacy("callback", on("odd", answer))
     connector = Connector(lambda _: ["odd", "data"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.panics import begins_panic, excerpt
 from adapters.runtime.errors import PluginExitError, PluginTrapError
-from adapters.voice import printable
+from detectors.wording import printable
 
 #: What Go writes: the panic first, and then where each function was.
 DUMP = "\n\ngoroutine 1 [running]:\n" + "main.f(0x2a)\n\t/src/plugin/main.go:17 +0x2\n" * 40

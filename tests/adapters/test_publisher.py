@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KEY = b'{"type":"ohlcv","source":"example","identifier":"BTC-USDT","parameters":{"timeframe":"1m"}}'
 
 
-def publication(data: bytes = b"1", key: bytes = KEY, timestamp: str = "") -> Publication:
+def publication(data: bytes = b"1", key: bytes = KEY, timestamp: object = "") -> Publication:
     return Publication(key, data, timestamp)
 
 
@@ -67,6 +67,34 @@ async def test_a_time_that_is_none_is_told_once_and_replaced(make_stream: MakeSt
     await items(stream, 3)
     [event] = told(stream, EventKind.PLUGIN_ERROR)
     assert event.message == "'yesterday' is not an RFC 3339 time; the host's receive time is used instead"
+
+
+@pytest.mark.parametrize("value", [1_735_689_600, 1_735_689_600.0, 1_735_689_600_000, "1735689600000000"])
+async def test_a_time_may_be_a_number(make_stream: MakeStream, value: object) -> None:
+    stream = await make_stream()
+    Publisher(stream, Gate.OPEN).publish(publication(timestamp=value))
+    [item] = await items(stream, 1)
+    assert item.timestamp == 1_735_689_600 * 10**9
+    assert told(stream, EventKind.PLUGIN_ERROR) == []
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, 1e300, 10**30, True, [1], {"seconds": 1}, "nan"])
+async def test_a_number_that_is_no_time_is_told_and_replaced(make_stream: MakeStream, value: object) -> None:
+    stream = await make_stream()
+    stream.clock = itertools.repeat(100).__next__
+    assert Publisher(stream, Gate.OPEN).publish(publication(timestamp=value)) is None
+    [item] = await items(stream, 1)
+    assert item.timestamp == 100
+    [event] = told(stream, EventKind.PLUGIN_ERROR)
+    assert event.message.endswith("; the host's receive time is used instead")
+
+
+@pytest.mark.parametrize("value", ["", 0, None])
+async def test_an_empty_time_is_none_and_not_told(make_stream: MakeStream, value: object) -> None:
+    stream = await make_stream()
+    Publisher(stream, Gate.OPEN).publish(publication(timestamp=value))
+    await items(stream, 1)
+    assert told(stream, EventKind.PLUGIN_ERROR) == []
 
 
 @pytest.mark.parametrize(
@@ -160,8 +188,8 @@ async def test_what_is_published_while_the_gate_opens_comes_after_what_was_held(
     assert [int(item.data) for item in first + rest] == list(range(200))
 
 
-@given(st.binary(min_size=1, max_size=60), st.text(max_size=20))
-def test_any_publication_is_taken_or_refused_with_a_reason(key: bytes, timestamp: str) -> None:
+@given(st.binary(min_size=1, max_size=60), st.text(max_size=20) | st.floats() | st.integers())
+def test_any_publication_is_taken_or_refused_with_a_reason(key: bytes, timestamp: object) -> None:
     stream = AdapterStream(StreamKey("a", "example", "x"), lambda _: pytest.fail("it is never opened"))
     publisher = Publisher(stream, Gate.OPEN)
     assert publisher.publish(publication(key=key, timestamp=timestamp))

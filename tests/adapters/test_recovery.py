@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from adapters import errors
-from adapters.bounds import Bounds
 from adapters.net.pacing import LONGEST_WISH, Pacer
+from adapters.progress import Progress
 from adapters.recovery import RULES, Recovery, Since, rule_for
 from adapters.settings import Backoff
 from adapters.shared import Shared
@@ -21,6 +22,7 @@ from compat import (
     ConnectionLostError,
     EventKind,
     GuestStoppedError,
+    MachineError,
     NetworkDeniedError,
     OutageError,
     PluginTimeoutError,
@@ -57,6 +59,7 @@ VERDICTS: dict[CompatError, tuple[bool, bool, bool]] = {
     REFUSED: (False, True, True),
     FORBIDDEN: (False, True, True),
     LOST: (False, True, True),
+    MachineError("this process has too many files open", "ulimit -n"): (False, True, True),
     StreamIdleError(str(KEY), 5): (False, True, True),
     REJECTED: (False, False, True),
     TRAP: (False, False, True),
@@ -259,7 +262,7 @@ async def test_what_one_stream_was_told_by_a_busy_server_all_others_heed(kind: s
     chosen: dict[str, Any] = {
         "shared": Shared(pacer=Pacer(clock)),
         "backoff": Backoff(first=0.01, highest=0.05, attempts=1_000_000),
-        "bounds": Bounds(lost_after=0.05),
+        "progress": Progress(lost_after=0.05),
     }
     async with open_kind(kind, connector, **chosen) as plugin, plugin.stream(KEY) as one:
         await drain(one, 1)
@@ -272,6 +275,35 @@ async def test_what_one_stream_was_told_by_a_busy_server_all_others_heed(kind: s
             await drain(other, 1)
             await drain(one, 1)
     assert connector.asked == 4
+
+
+@pytest.mark.parametrize("kind", ["legacy", "generic"])
+async def test_a_stream_goes_on_once_the_machine_has_files_again(kind: str) -> None:
+    lacking = [OSError(errno.EMFILE, "Too many open files")] * 2
+
+    def feed(number: int) -> Feed:
+        if number and lacking:
+            raise lacking.pop()
+        return said(kind) if number else breaking(*said(kind))
+
+    chosen: dict[str, Any] = {"progress": Progress(lost_after=0.05), "backoff": Backoff(first=0.01, highest=0.05)}
+    async with open_kind(kind, Connector(feed), **chosen) as plugin, plugin.stream(KEY) as stream:
+        await drain(stream, 2)
+        event = await event_with(stream, "this process has too many files open")
+        assert event.kind in {EventKind.RECONNECT, EventKind.RESTART, EventKind.STATE}
+    assert lacking == []
+
+
+@pytest.mark.parametrize("kind", ["legacy", "generic"])
+async def test_a_first_connection_for_which_the_machine_has_no_file_fails_at_once(kind: str) -> None:
+    def feed(_: int) -> Feed:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    connector = Connector(feed)
+    async with open_kind(kind, connector) as plugin, plugin.stream(KEY) as stream:
+        with pytest.raises(MachineError, match=r"could not connect to wss://.*: this process has too many"):
+            await anext(stream)
+    assert connector.asked == 1
 
 
 async def event_with(stream: Stream, words: str) -> StreamEvent:

@@ -17,6 +17,7 @@ import wasmtime
 from adapters.companion.linking import link
 from adapters.runtime.engine import Instance, InstantiationError
 from adapters.runtime.errors import CompanionError
+from detectors.errors import MachineError
 from detectors.formats import HEADER
 from detectors.module import FunctionType
 from detectors.report import ModuleReport, inspect
@@ -54,7 +55,7 @@ def extism_refuses(data: bytes) -> str:
     """What the linking or Extism's constructor says against a module; empty if both take it."""
     try:
         Instance(link(data).manifest, lambda _window, _at: 0).free()
-    except (CompanionError, InstantiationError) as error:
+    except (CompanionError, InstantiationError, MachineError) as error:  # no machine has what some ask for
         return str(error)
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,11 @@ async def test_a_driver_that_fails_ends_the_iteration_with_its_error_after_the_l
         for _ in range(2):
             with pytest.raises(ConnectionLostError) as caught:
                 await anext(stream)
-            assert caught.value is error
+            assert str(caught.value) == f"stream {stream.key}: {error}"
+            assert (caught.value.url, caught.value.__cause__) == (error.url, error.__cause__)
+    assert str(error) == "the connection to wss://a/ was lost: it broke off"  # others may have it as well
     assert stream.state is State.FAILED
-    assert str(error) in caplog.text
+    assert f"item 2: failed: {error}" in caplog.text
     await stream.aclose()
     assert stream.state is State.FAILED
     assert await read_to_the_end(stream) == []  # whoever closed it has seen enough
@@ -191,4 +194,26 @@ async def test_closing_goes_on_when_whoever_waits_for_it_is_cancelled(make_strea
     assert closing.cancelled()
     release.set()
     await stream.aclose()
+    assert stream.state is State.STOPPED
+
+
+async def test_a_logger_that_raises_at_the_end_leaves_nobody_waiting() -> None:
+    class Full(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            if "ended" in record.getMessage():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return True
+
+    class Ends:
+        async def run(self) -> None:
+            return None
+
+        async def aclose(self) -> None:
+            return None
+
+    logger = logging.Logger("of a full disk", logging.DEBUG)  # noqa: LOG001 - for this test alone
+    logger.addHandler(Full())
+    stream = AdapterStream(KEY, lambda _: Ends(), logger=logger)
+    async with stream:
+        assert await read_to_the_end(stream) == []
     assert stream.state is State.STOPPED

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.contract import EventKind, StreamEvent, StreamState, StreamStats
 from adapters.errors import StreamUsageError
+from adapters.secrets import Redactor
 from adapters.stream import TRANSITIONS, AdapterStream
 from tests.support.clocks import Clock
 
@@ -126,11 +127,11 @@ async def test_an_event_tells_its_place_among_the_items(make_stream: MakeStream)
 async def test_only_the_latest_thousand_events_are_replayed(make_stream: MakeStream) -> None:
     stream = await make_stream()
     for number in range(1_500):
-        stream.tell(EventKind.MEMORY, str(number))
+        stream.tell(EventKind.RESTART, str(number))
     replay = stream.events()
     assert (await anext(replay)).message == "500"
     for number in range(1_500, 2_600):  # more than is kept, while somebody is reading
-        stream.tell(EventKind.MEMORY, str(number))
+        stream.tell(EventKind.RESTART, str(number))
     await stream.aclose()
     rest = [event.message async for event in replay]
     assert rest[:2] == ["501", "502"]
@@ -207,7 +208,7 @@ async def test_what_a_plugin_says_commands_no_terminal_from_the_log(
     caplog.set_level(logging.INFO, logger="compat.stream")
     stream = await make_stream()
     stream.tell(EventKind.PLUGIN_ERROR, "refused: \x1b[2J\nERROR all is lost")
-    assert [event.message for event in stream._events][-1] == "refused: \x1b[2J\nERROR all is lost"
+    assert [event.message for event in stream._events][-1] == r"refused: \x1b[2J\nERROR all is lost"
     assert caplog.messages == [rf"stream {stream.key}, item 0: plugin-error: refused: \x1b[2J\nERROR all is lost"]
 
 
@@ -215,3 +216,19 @@ async def test_a_stream_that_is_not_open_records_no_events() -> None:
     stream = AdapterStream(KEY, lambda _: pytest.fail("it is never opened"))
     stream.tell(EventKind.MEMORY, "nobody hears it")
     assert list(stream._events) == []
+
+
+async def test_what_an_event_says_is_short_and_holds_no_half_of_a_secret() -> None:
+    class Waits:
+        async def run(self) -> None:
+            await asyncio.Event().wait()
+
+        async def aclose(self) -> None:
+            return None
+
+    secret = "s3cret" * 20
+    async with AdapterStream(KEY, lambda _: Waits(), redact=Redactor({"token": secret})) as stream:
+        stream.tell(EventKind.PLUGIN_ERROR, "x" * 880 + secret + "y" * 10**6)
+        message = [event.message for event in stream._events][-1]
+    assert 880 < len(message) < 1_000
+    assert "s3cret" not in message

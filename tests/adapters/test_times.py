@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.times import nanoseconds, rfc3339
+from adapters.times import UNITS, moment, nanoseconds, rfc3339
 
 FORM = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
 FIRST = -62_135_596_800 * 10**9  # 0001-01-01
@@ -96,3 +98,50 @@ def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert isinstance(value, int)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, 10**9),
+        (1_735_689_600, 1_735_689_600 * 10**9),
+        (1_735_689_600.123, 1_735_689_600_123 * 10**6),  # as it is written, not as a float holds it
+        ("1735689600.123456789", 1_735_689_600_123_456_789),
+        (1_735_689_600_123, 1_735_689_600_123 * 10**6),
+        (1_735_689_600_123.5, 1_735_689_600_123_500_000),
+        ("1.7356896e12", 1_735_689_600 * 10**9),
+        (1_735_689_600_123_456, 1_735_689_600_123_456_000),
+        (1_735_689_600_123_456_789, 1_735_689_600_123_456_789),
+        ("1e-999999", 0),
+        ("2025-01-01T00:00:00Z", 1_735_689_600 * 10**9),
+    ],
+)
+def test_a_number_is_a_time_in_the_unit_that_its_magnitude_tells(value: object, expected: int) -> None:
+    assert moment(value) == expected
+
+
+def test_each_unit_begins_where_the_one_before_ends() -> None:
+    assert [border for _, border in UNITS] == [10**11, 10**14, 10**17, LAST + 1]
+    for unit, border in UNITS:
+        assert moment(border - 1) == (border - 1) * unit
+    for (_, border), (unit, _) in itertools.pairwise(UNITS):
+        assert moment(border) == border * unit
+    assert moment(LAST) == LAST
+    with pytest.raises(ValueError, match="is not a unix time from 1970 to 9999"):
+        moment(LAST + 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [-1, -0.5, math.nan, math.inf, 1e300, 10**5_000, "", "NaN", "-1", "1e99999999999999999999", True, None, [], {}],
+    ids=lambda value: repr(value) if value != 10**5_000 else "enormous",
+)
+def test_what_is_no_time_is_a_value_error(value: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - Python's own text for a number of too many digits
+        moment(value)
+
+
+def test_a_long_text_is_not_repeated_whole() -> None:
+    with pytest.raises(ValueError, match="is not an RFC 3339 time") as caught:
+        moment("x" * 10_000)
+    assert len(str(caught.value)) < 200

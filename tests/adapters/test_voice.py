@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.voice import LONGEST_LINE, Speech, Voice, printable
+from adapters.speech import Speech, SpeechBudget
+from adapters.voice import LONGEST_LINE, Voice
+from detectors.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,7 +248,7 @@ def test_secrets_are_not_among_the_last_words_even_where_they_are_cut_off() -> N
 
 
 def test_the_last_words_are_kept_although_the_logger_takes_none() -> None:
-    voice, hearer = spoken(logging.ERROR, speech=Speech(burst=1, rate=0.0))
+    voice, hearer = spoken(logging.ERROR, budget=SpeechBudget(Speech(burst=1, rate=0.0)))
     voice.stderr(b"one\ntwo\nthree\n")
     assert hearer.heard == []
     assert voice.last_words() == "one\\ntwo\\nthree"
@@ -254,7 +256,7 @@ def test_the_last_words_are_kept_although_the_logger_takes_none() -> None:
 
 def test_a_guest_that_talks_too_much_is_cut_short_and_what_was_left_out_is_counted() -> None:
     clock = Clock()
-    voice, hearer = spoken(speech=Speech(burst=10, rate=2.0), monotonic=clock)
+    voice, hearer = spoken(budget=SpeechBudget(Speech(burst=10, rate=2.0), clock))
     for number in range(30):
         voice.say(logging.INFO, str(number))
     assert hearer.lines == [str(number) for number in range(10)]
@@ -274,7 +276,7 @@ def test_a_guest_that_talks_too_much_is_cut_short_and_what_was_left_out_is_count
 
 def test_one_that_was_silenced_has_to_be_silent_for_a_tenth_of_its_burst() -> None:
     clock = Clock()
-    voice, hearer = spoken(speech=Speech(burst=100, rate=1.0), monotonic=clock)
+    voice, hearer = spoken(budget=SpeechBudget(Speech(burst=100, rate=1.0), clock))
     for number in range(101):
         voice.say(logging.INFO, str(number))
     for _ in range(9):
@@ -288,7 +290,7 @@ def test_one_that_was_silenced_has_to_be_silent_for_a_tenth_of_its_burst() -> No
 
 def test_silence_earns_no_more_than_the_burst() -> None:
     clock = Clock()
-    voice, hearer = spoken(speech=Speech(burst=5, rate=100.0), monotonic=clock)
+    voice, hearer = spoken(budget=SpeechBudget(Speech(burst=5, rate=100.0), clock))
     clock.now += 1_000_000.0
     for number in range(20):
         voice.say(logging.INFO, str(number))
@@ -296,7 +298,7 @@ def test_silence_earns_no_more_than_the_burst() -> None:
 
 
 def test_what_the_logger_does_not_take_costs_nothing_of_what_it_may_say() -> None:
-    voice, hearer = spoken(logging.INFO, speech=Speech(burst=2, rate=0.0))
+    voice, hearer = spoken(logging.INFO, budget=SpeechBudget(Speech(burst=2, rate=0.0)))
     for _ in range(100):
         voice.say(logging.DEBUG, "nobody hears it")
     voice.say(logging.INFO, "heard")
@@ -332,7 +334,7 @@ def test_the_lowest_level_is_the_loggers_in_extisms_numbers(logger: int, level: 
 def test_what_was_left_out_is_told_once_even_if_nothing_is_said_any_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    voice = Voice(logging.getLogger("left out"), speech=Speech(burst=2, rate=1), monotonic=lambda: 0.0)
+    voice = Voice(logging.getLogger("left out"), budget=SpeechBudget(Speech(burst=2, rate=1), lambda: 0.0))
     for number in range(5):
         voice.say(logging.ERROR, f"line {number}")
     voice.tell_left_out()

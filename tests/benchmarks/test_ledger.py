@@ -53,6 +53,12 @@ def test_what_is_missing_where_a_gap_was_told_is_no_problem_and_only_there() -> 
     assert ledger([0, 1, 1, 2], gap).problems == ["item 2 is message 1 instead of 2: it came before"]
 
 
+def test_gaps_that_were_told_together_stand_at_every_place_from_the_first_to_the_last() -> None:
+    gaps = StreamEvent(EventKind.GAP, 0, 2, "", count=2, until=4)
+    assert ledger([0, 1, 4, 5, 8], gaps).problems == []
+    assert ledger([0, 1, 4, 5, 8, 10], gaps).problems == ["item 5 is message 10 instead of 9, and no gap was told"]
+
+
 def test_a_guest_that_comes_back_is_restarted_and_its_feed_begins_anew() -> None:
     restart, gap = told(EventKind.RESTART, 3, STALE), told(EventKind.GAP, 3)
     made = ledger([-1, 0, 1, -1, 0], restart, gap, first=-1, comes_back=True)

@@ -19,6 +19,7 @@ from compat import (
     AdapterSettings,
     EventKind,
     KeyFormatError,
+    MachineError,
     SourceTakenError,
     StreamData,
     StreamRejectedError,
@@ -308,3 +309,12 @@ def test_a_script_ends_when_it_is_interrupted_or_leaves(
         assert end.err.rstrip().endswith("" if leave == "raise" else "KeyboardInterrupt")
         assert end.err.count("Traceback") == (0 if leave == "raise" else 1)
         portal.call(exchange.wait_for_disconnect, HANG)
+
+
+def test_a_loop_that_cannot_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(_: asyncio.Runner) -> asyncio.AbstractEventLoop:
+        raise MemoryError
+
+    monkeypatch.setattr(asyncio.Runner, "get_loop", no_memory)
+    with pytest.raises(MachineError, match="it cannot begin: there is no memory left"):
+        BackgroundLoop("it").start()

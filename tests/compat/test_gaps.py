@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.event_rate import BURST
 from compat import EventKind, StreamEvent, StreamUsageError
 from compat.subscription import Subscription
 from tests.support.waiting import HANG
@@ -105,6 +106,21 @@ async def test_what_is_given_up_by_leaving_is_not_told_as_lost() -> None:
     assert holes(await told(subscription)) == []
     assert subscription.stats.dropped == 3
     assert stream._events._followers == []
+
+
+async def test_what_the_stream_is_about_to_tell_as_one_is_heard_by_one_who_leaves_before() -> None:
+    async with subscribed("drop-oldest", 2) as (stream, subscription):
+        for _ in range(BURST + 6):
+            stream.tell(EventKind.GAP, "lost", lost=1)
+            await offer(stream)
+            subscription.put(await anext(stream))
+        await anext(subscription)  # a gap of its own stands before it
+        subscription._account.finish()  # the stream goes on
+        gaps = [event for event in await told(subscription) if event.kind is EventKind.GAP]
+        of_the_stream = [gap for gap in gaps if "dropped" not in gap.message]
+        assert sum(gap.count for gap in of_the_stream) == sum(gap.lost or 0 for gap in of_the_stream) == BURST + 6
+        assert {place for gap in of_the_stream for place in gap.places} == set(range(BURST + 6))
+        assert [gap.lost for gap in gaps if gap not in of_the_stream] == [BURST + 4]
 
 
 async def test_events_are_to_be_had_of_a_subscription_that_has_begun() -> None:

@@ -16,7 +16,7 @@ import asyncio, logging, sys, compat
 plugin, ws, http = sys.argv[1:]
 rewrite = {"wss://stream.simex.example": ws, "https://api.simex.example": http}
 settings = compat.AdapterSettings(
-    backoff=compat.Backoff(first=0.05, highest=0.2), bounds=compat.Bounds(dead_answers=2)
+    backoff=compat.Backoff(first=0.05, highest=0.2), progress=compat.Progress(dead_answers=2)
 )
 
 async def follow():

@@ -12,8 +12,10 @@ import pytest
 import wasmtime
 
 from compat import (
+    AdapterSettings,
     CompatError,
     DetectionError,
+    InspectionBounds,
     PluginKind,
     PluginTrapError,
     UnsupportedPluginError,
@@ -193,3 +195,11 @@ async def _opened_for_writing(path: Path) -> int:
                 return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:  # nobody does yet
                 await asyncio.sleep(0.005)
+
+
+async def test_how_much_of_a_module_is_read_when_it_is_opened_can_be_chosen() -> None:
+    wasm = module("start_stream", "stop_stream")
+    async with open_plugin(wasm, settings=AdapterSettings(inspection=InspectionBounds(max_exports=2))):
+        pass
+    with pytest.raises(DetectionError, match="The module has 2 exports; 1 are read"):
+        await open_plugin(wasm, settings=AdapterSettings(inspection=InspectionBounds(max_exports=1)))

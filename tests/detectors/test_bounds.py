@@ -26,6 +26,8 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_size": 104_857_600,
         "max_section": 1_048_576,
         "max_sections": 10_000,
+        "max_imports": 10_000,
+        "max_exports": 10_000,
         "max_instructions": 500_000,
         "validation_timeout": 10.0,
     }
@@ -49,6 +51,8 @@ def test_a_value_at_the_edge_of_sense_is_a_bound() -> None:
     assert inspect(HEADER, bounds=endless).diagnostics[0].slug == "no-interface"
 
 
+# The type of a function, and its import.
+FUNCTION, IMPORT = b"\x01\x60\x01\x7e\x01\x7e", b"\x0fextism:host/env\x05alloc\0\0"
 # A module that is just within a bound, the same with a little more, the bound, and what the finding says.
 EDGES = {
     "max_size": (HEADER, HEADER + custom(b"x"), {"max_size": 8}, "The module is larger than 8 bytes."),
@@ -63,6 +67,18 @@ EDGES = {
         module_of(section(1, b"\x03\x60\0\0\x60\0\0\x60\0\0")),
         {"max_section": 7},
         "The section at offset 10 takes 10 bytes to declare types, imports or exports; 7 are read.",
+    ),
+    "max_imports": (
+        module_of(section(1, FUNCTION), section(2, b"\x02" + IMPORT * 2)),
+        module_of(section(1, FUNCTION), section(2, b"\x03" + IMPORT * 3)),
+        {"max_imports": 2},
+        "The module has 3 imports; 2 are read.",
+    ),
+    "max_exports": (
+        module_of(section(1, FUNCTION), section(2, b"\x01" + IMPORT), section(7, b"\x02\x01a\0\0\x01b\0\0")),
+        module_of(section(1, FUNCTION), section(2, b"\x01" + IMPORT), section(7, b"\x03\x01a\0\0\x01b\0\0\x01c\0\0")),
+        {"max_exports": 2},
+        "The module has 3 exports; 2 are read.",
     ),
     "max_instructions of globals": (
         module_of(section(6, b"\x02" + b"\x7f\0\x41\0\x0b" * 2)),
@@ -113,3 +129,12 @@ def test_a_custom_section_has_no_bound_of_its_own_and_is_looked_at_as_far_as_one
     cut = inspect(data, bounds=InspectionBounds(max_section=as_far_as_the_name))
     assert str(cut.toolchain) == "TinyGo"
     assert [found.slug for found in cut.diagnostics] == ["no-interface"]
+
+
+def test_a_count_beyond_the_bound_is_told_before_anything_of_it_is_read() -> None:
+    exports = b"".join(b"\x06e%05d\0\0" % number for number in range(10_001))
+    beyond = module_of(section(1, FUNCTION), section(2, b"\x01" + IMPORT), section(7, b"\x91\x4e" + exports))
+    assert [str(found.message) for found in inspect(beyond).diagnostics] == [
+        "The module has 10,001 exports; 10,000 are read."
+    ]
+    assert len(inspect(beyond, bounds=InspectionBounds(max_exports=10_001)).exports) == 10_001

@@ -71,6 +71,12 @@ def test_a_real_go_plugin_tells_as_much_when_it_is_stripped() -> None:
     assert _recognised(stripped) == GO
 
 
+def test_a_real_rust_plugin_is_told_by_its_data_where_it_is_stripped() -> None:
+    data = (ROOT / "fixtures/rust/generic/plugin.wasm").read_bytes()
+    assert "producers" not in read_sections(data, frozenset({"producers"})).customs
+    assert _recognised(data) == Toolchain("Rust", None, (Sdk(RUST_PDK, "1.4.1"),))
+
+
 def test_a_real_assemblyscript_plugin_is_told_by_its_data() -> None:
     data = (ROOT / "fixtures/assemblyscript/legacy-callback/plugin.wasm").read_bytes()
     assert read_sections(data).custom_sizes == ()

@@ -157,6 +157,7 @@ class Bench:
         self.stopping = threading.Event()
         self.undeliverable: list[str] = []
         self.reconnected: list[str] = []
+        self.troubled: list[str] = []
         self.gateway = Gateway("p", policy, ("wss://api.example/*", "https://api.example/*"), connector, http_echo)
         self.network = GuestNetwork(
             plugin="p",
@@ -165,6 +166,7 @@ class Bench:
             stopping=self.stopping,
             undeliverable=self.undeliverable.append,
             reconnected=self.reconnected.append,
+            troubled=self.troubled.append,
             limits=limits,
             clock=clock,
         )

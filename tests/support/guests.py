@@ -31,7 +31,7 @@ class Answer:
         calls: Host functions called first, in this order, with these requests.
         code: The return code.
         error: What is put into error memory; empty: nothing.
-        then: ``return``, ``trap``, or ``loop`` for ever.
+        then: ``return``, ``trap``, ``loop`` for ever, or make the calls ``again`` and again.
     """
 
     output: Any = None
@@ -151,7 +151,14 @@ def _step(answer: Answer, texts: _Texts) -> str:
         body.append(f"(call $output_set (call $block {place}) (i64.const {size}))")
     if answer.error:
         body.append(f"(call $error_set (call $block {texts.place(answer.error)}))")
-    ends = {"trap": "unreachable", "loop": "(loop $ever (br $ever))", "return": f"(return (i32.const {answer.code}))"}
+    if answer.then == "again":
+        body = ["(loop $again", *body, "(br $again))"]
+    ends = {
+        "again": "unreachable",
+        "trap": "unreachable",
+        "loop": "(loop $ever (br $ever))",
+        "return": f"(return (i32.const {answer.code}))",
+    }
     body.append(ends[answer.then])
     steps = " ".join(body)
     if not answer.when:

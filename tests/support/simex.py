@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from compat import AdapterSettings, Backoff, Bounds, Opening, PingingSocket, StreamData, WebSocketConnector
+from compat import AdapterSettings, Backoff, Bounds, Opening, PingingSocket, Progress, StreamData, WebSocketConnector
 from compat.demo.exchange import Exchange
 from tests.support.flavours import ASYNCIO, Flavour
 from tests.support.plugins import PluginFixture
@@ -26,15 +26,18 @@ _BOUNDS = Bounds(
     configure_timeout=HANG,
     prepare_timeout=HANG,
     message_timeout=HANG,
-    # A parked guest that asks for a dead connection again and again is replaced soon. One that helps itself asks once.
-    asking_after=0.1,
 )
+
+# A parked guest that asks for a dead connection again and again is replaced soon. One that helps itself asks once.
+_PROGRESS = Progress(asking_after=0.1, start_timeout=HANG)
 
 
 def unhurried(**chosen: Any) -> AdapterSettings:
     """What recovers quickly and gives up late, but for what is chosen: a busy machine is no failure of a plugin."""
     connector = WebSocketConnector(open_timeout=HANG)
-    return AdapterSettings(**{"backoff": QUICK, "bounds": _BOUNDS, "connector": connector, **chosen})
+    return AdapterSettings(
+        **{"backoff": QUICK, "bounds": _BOUNDS, "progress": _PROGRESS, "connector": connector, **chosen}
+    )
 
 
 @attrs.define(eq=False)

@@ -18,6 +18,7 @@ __all__ = ["Connector", "Feed", "LocalSocket", "SharedFeed", "refused"]
 Message = str | bytes
 Feed = Iterable[Message] | AsyncIterator[Message]
 
+_SENT_KEPT = 10_000
 _BREATH = 32  # messages after which others get a turn
 
 
@@ -29,7 +30,7 @@ class LocalSocket:
         url: The address asked for.
         headers: The headers of the handshake.
         subprotocol: The subprotocol offered.
-        sent: What was sent by the client.
+        sent: What was sent by the client, of the first 10,000 messages.
         closed: Whether the client closed it.
     """
 
@@ -57,7 +58,8 @@ class LocalSocket:
         """Note what is sent."""
         if self.closed or self.broken.is_set():
             raise ConnectionLostError(self.url, "it broke off")
-        self.sent.append(message)
+        if len(self.sent) < _SENT_KEPT:
+            self.sent.append(message)
 
     async def close(self) -> None:
         """Note it."""

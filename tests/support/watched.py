@@ -51,7 +51,7 @@ class Watched:
         async for event in self.stream.events():
             self.events.append(event)
             if event.kind is EventKind.GAP:
-                self.audit.note_gap(event.sequence)
+                self.audit.note_gaps(event.places)
 
     def told(self, *kinds: EventKind) -> list[StreamEvent]:
         """The events of these kinds so far."""

@@ -66,6 +66,9 @@ async def one_plugin(path: Path, key: compat.StreamKey) -> None:
                 assert_type(event, compat.StreamEvent)
                 assert_type(event.kind, compat.EventKind)
                 assert_type(event.lost, int | None)
+                assert_type(event.count, int)
+                assert_type(event.until, int | None)
+                assert_type(event.places, range)
 
 
 async def many_plugins(data: bytes) -> None:

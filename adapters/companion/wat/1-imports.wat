@@ -30,6 +30,7 @@
 (global $generations (mut i64) (i64.const 0x1f0000))  ;; how often a slot is used before the guest counts as worn
 (global $max_request (mut i64) (i64.const 0x1000000))  ;; bytes of a request
 (global $max_output (mut i64) (i64.const 0x1000000))   ;; bytes of an output
+(global $max_error (mut i64) (i64.const 0x10000))      ;; bytes of an error's text
 (global $log_level (mut i32) (i32.const 0))           ;; the lowest level that is logged: 0 trace ... 4 error
 
 ;; What the host is told with every crossing.

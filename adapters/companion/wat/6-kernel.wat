@@ -69,10 +69,26 @@
       (call $x_free (global.get $output))
       (global.set $output (i64.const 0)))))
 
+;; An error's text comes in several records if it is long, and one byte more of it than may be shows that it is cut.
 (func (export "env.error_set") (param $handle i64)
-  (if (i64.eqz (local.get $handle))
-    (then (drop (call $record (i32.const 1) (i32.const 0)))))
-  (call $tell (i32.const 1) (local.get $handle)))
+  (local $entry i32) (local $from i32) (local $left i32) (local $kind i32) (local $bytes i32)
+  (local.set $kind (i32.const 1))
+  (if (i64.ne (local.get $handle) (i64.const 0))
+    (then
+      (local.set $entry (call $passed (local.get $handle)))
+      (local.set $from (i32.load offset=8 (local.get $entry)))
+      (local.set $left (i32.load offset=12 (local.get $entry)))
+      (if (i64.gt_u (i64.extend_i32_u (local.get $left)) (global.get $max_error))
+        (then (local.set $left (i32.add (i32.wrap_i64 (global.get $max_error)) (i32.const 1)))))))
+  (loop $next
+    (local.set $bytes
+      (select (local.get $left) (i32.const 0x8000) (i32.lt_u (local.get $left) (i32.const 0x8000))))
+    (memory.copy (call $record (local.get $kind) (local.get $bytes)) (local.get $from) (local.get $bytes))
+    (local.set $from (i32.add (local.get $from) (local.get $bytes)))
+    (local.set $left (i32.sub (local.get $left) (local.get $bytes)))
+    (local.set $kind (i32.const 5))
+    (br_if $next (local.get $left)))
+  (call $trim))
 
 (func (export "env.config_get") (param $name i64) (result i64)
   (call $ask (i32.const 4) (local.get $name)))

@@ -42,7 +42,7 @@
   (local $at i64)
   (local.set $at
     (call $cross (i32.const 1) (i32.const 0) (i32.const 0) (i64.const 0) (i64.const 0)))
-  (if (i32.ne (call $answered (local.get $at)) (i32.const 48)) (then (call $misunderstood)))
+  (if (i32.ne (call $answered (local.get $at)) (i32.const 56)) (then (call $misunderstood)))
   (global.set $retained (call $x_load (i64.add (local.get $at) (i64.const 24))))
   (global.set $budget (call $x_load (i64.add (local.get $at) (i64.const 32))))
   ;; Half of what 32 bits address: with more, sums of addresses would overflow.
@@ -52,14 +52,19 @@
   (global.set $log_level (i32.wrap_i64 (call $x_load (i64.add (local.get $at) (i64.const 48)))))
   (global.set $max_request (call $x_load (i64.add (local.get $at) (i64.const 56))))
   (global.set $max_output (call $x_load (i64.add (local.get $at) (i64.const 64))))
+  (global.set $max_error (call $x_load (i64.add (local.get $at) (i64.const 72))))
   (global.set $greeted (i32.const 1)))
 
 ;; The end of a call.
 (func (export "end")
   (call $flush))
 
-;; What is done for a call that did not come to its end: what it has left crosses, and how many pages of memory the guest
-;; has, -1 if nobody can tell.
+;; What is done for a call that did not come to its end: what it has left crosses, how many pages of memory the guest has,
+;; -1 if nobody can tell, and how many entries the largest of the tables has that were told before; 0 without any.
+(global $entries (mut i64) (i64.const 0))
+(func (export "entries") (param $table i64)
+  (if (i64.gt_u (local.get $table) (global.get $entries))
+    (then (global.set $entries (local.get $table)))))
 (func (export "collect")
   (drop
     (call $receive
@@ -67,7 +72,7 @@
         (if (result i64) (ref.is_null (table.get 0 (i32.const 2)))
           (then (i64.const -1))
           (else (i64.extend_i32_u (call_indirect (type $pages) (i32.const 2)))))
-        (i64.const 0)))))
+        (global.get $entries)))))
 
 ;; What is in use, as this call's output: eight numbers of 64 bits.
 (func (export "stats")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
-from adapters.companion.rewriting import rewrite
+from adapters.companion.rewriting import Ceilings, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +27,7 @@ STANDIN = bytes(
       (func (export "begin") (call $append (i64.const 1)))
       (func (export "end") (call $append (i64.const 2)))
       (func (export "collect") (call $append (i64.const 4)))
+      (func (export "entries") (param i64) (call $append (local.get 0)))
       (func (export "stats") (call $append (i64.const 3)))
       (func (export "env.log_info") (param i64) (call $append (local.get 0)))
       (func (export "env.free") (param i64) (call $append (i64.const 8)))
@@ -52,8 +53,8 @@ def validates(data: bytes) -> bool:
 class Linked:
     """A guest that Extism's way of linking has made ready: modules by name, in order, then `main`."""
 
-    def __init__(self, text: str) -> None:
-        self.guest = rewrite(bytes(wasmtime.wat2wasm(text)))
+    def __init__(self, text: str, ceilings: Ceilings | None = None) -> None:
+        self.guest = rewrite(bytes(wasmtime.wat2wasm(text)), ceilings)
         engine = wasmtime.Engine()
         linker, self._store = wasmtime.Linker(engine), wasmtime.Store(engine)
         modules = {

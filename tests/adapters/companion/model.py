@@ -29,6 +29,7 @@ ASKED: dict[str, int] = {
 _LONGEST = 2**26 - 8
 _LARGEST = 2**24  # bytes of a request, or of an output
 _LONGEST_RECORD = 2**15
+_LONGEST_ERROR = 2**16
 _OUTBOX = 2**16
 _SLOTS = 65_535
 _BYTE = 2**26
@@ -291,9 +292,14 @@ class Model:
             self.tell(TOLD[name], handle)
 
     def error_set(self, handle: int) -> None:
-        if not handle:
-            self._record(Record.ERROR, b"")
-        self.tell(Record.ERROR, handle)
+        data = b""
+        if handle:
+            block = self._passed(handle)
+            data = bytes(block.data[: min(block.length, _LONGEST_ERROR + 1)])
+        self._record(Record.ERROR, data[:_LONGEST_RECORD])
+        for at in range(_LONGEST_RECORD, len(data), _LONGEST_RECORD):
+            self._record(Record.ERROR_GOES_ON, data[at : at + _LONGEST_RECORD])
+        self._trim()
 
     def var_set(self, name: int, value: int, reply: bytes | None) -> None:
         if not name:

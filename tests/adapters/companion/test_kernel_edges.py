@@ -147,15 +147,30 @@ def test_records_fill_the_outbox_to_its_end_and_no_further(length: int) -> None:
 
 
 @pytest.mark.parametrize(("length", "told"), [(32_767, 32_767), (32_768, 32_768), (32_769, 32_768), (2**17, 32_768)])
-@pytest.mark.parametrize("name", ["env.log_error", "env.error_set"])
-def test_a_record_is_cut_off_after_32_kib(name: str, length: int, told: int) -> None:
+def test_a_record_is_cut_off_after_32_kib(length: int, told: int) -> None:
     companion = Companion()
     block = companion.call("env.alloc", length)
     companion.call("fill", block, length, 5)
-    companion.call(name, block)
+    companion.call("env.log_error", block)
     companion.call("end")
     (crossing,) = companion.take_crossings()
     assert [len(text) for _, text in crossing.records] == [told]
+
+
+@pytest.mark.parametrize("length", [0, 1, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 2**24])
+def test_an_errors_text_comes_in_parts_and_a_byte_more_than_there_may_be(length: int) -> None:
+    companion = Companion(retained=0)
+    block = companion.call("env.alloc", length)
+    companion.call("fill", block, length, 5)
+    companion.call("env.error_set", block)
+    companion.call("end")
+    records = [record for crossing in companion.take_crossings() for record in crossing.records]
+    assert [kind for kind, _ in records] == [Record.ERROR, *[Record.ERROR_GOES_ON] * (len(records) - 1)]
+    text = b"".join(text for _, text in records)
+    assert len(text) == min(length, 2**16 + 1)
+    for at in range(0, len(text), 257):  # all bytes would take a while
+        assert text[at : at + 1] == companion.read(block + at, 1)
+    assert all(len(text) == 2**15 for _, text in records[:-1])
 
 
 def test_buddies_at_the_very_end_of_the_heap_are_joined() -> None:

@@ -48,6 +48,7 @@ def test_only_the_shim_and_main_find_anything_else() -> None:
         "collect": nothing,
         "flush": nothing,
         "stats": nothing,
+        "entries": FunctionType(("i64",), ()),
         "sleep": FunctionType(("i64",), ()),
         "record": FunctionType(("i32", "i32"), ("i32",)),
     }

@@ -72,11 +72,12 @@ async def test_a_request_that_the_network_has_let_fail_is_remembered_with_its_mo
         assert bench.network.request_failed_since(0) is None  # it has not failed
         began = clock.time
         clock.time += 1
+        failed = clock.time
         with pytest.raises(ConnectFailedError) as caught:
             await bench.do(bench.network.request, "GET", "https://api.example/down", {}, b"")
-        for moment in (began, clock.time):
+        for moment in (began, failed):
             assert bench.network.request_failed_since(moment) is caught.value
-        assert bench.network.request_failed_since(clock.time + 0.001) is None
+        assert bench.network.request_failed_since(failed + 0.001) is None
 
 
 async def test_what_the_policy_denies_is_raised_and_remembered() -> None:

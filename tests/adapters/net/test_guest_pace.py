@@ -6,6 +6,8 @@ import pytest
 
 from adapters.errors import StreamUsageError
 from adapters.net.errors import ConnectFailedError, ConnectionLostError
+from adapters.net.guest_limits import GuestLimits
+from compat import CompatError
 from tests.support.guest_networks import Bench, Jumping, Noting, ScriptedSocket, broken, scripted
 from tests.support.waiting import until
 
@@ -74,3 +76,33 @@ async def test_a_connection_that_never_was_is_answered_slowly_and_counted(use: s
             await bench.do(getattr(bench.network, use), *arguments)
         assert clock.waits == [0.05]
         assert bench.network.failures == 1
+
+
+@pytest.mark.parametrize("url", ["https://api.example/down", "https://other.example/"], ids=["down", "denied"])
+async def test_requests_that_fail_are_answered_ever_more_slowly(url: str) -> None:
+    clock = Jumping()
+    async with scripted(clock=clock) as (bench, _):
+        for _ in range(7):
+            with pytest.raises(CompatError):
+                await bench.do(bench.network.request, "GET", url, {}, b"")
+        assert clock.waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+        await bench.do(bench.network.request, "GET", "https://api.example/", {}, b"")
+        assert len(clock.waits) == 7
+        with pytest.raises(CompatError):
+            await bench.do(bench.network.request, "GET", url, {}, b"")
+        assert clock.waits[7:] == [0.05]
+
+
+async def test_one_that_wants_more_connections_than_it_may_have_is_answered_slowly_and_told_of_once() -> None:
+    clock = Jumping()
+    async with scripted(*(ScriptedSocket() for _ in range(2)), limits=GuestLimits(connections=2), clock=clock) as (
+        bench,
+        _,
+    ):
+        for _ in range(2):
+            await bench.connect()
+        for _ in range(3):
+            with pytest.raises(StreamUsageError, match="it has 2 connections open, which is the limit"):
+                await bench.connect()
+        assert clock.waits == [0.05] * 3
+        assert bench.troubled == ["it has 2 connections open, which is the limit, and asks for more"]

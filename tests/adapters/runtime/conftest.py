@@ -47,6 +47,7 @@ class MakeGuest(Protocol):
         observer: Observer | None = None,
         watch: Watch = PATIENT,
         redact: Callable[[str], str] = str,
+        compile_timeout: float = 60 * HANG,
         initialise_timeout: float = 60 * HANG,
         **border: Any,
     ) -> Guest:
@@ -85,6 +86,7 @@ def make_guest() -> Iterator[MakeGuest]:
         observer: Observer | None = None,
         watch: Watch = PATIENT,
         redact: Callable[[str], str] = str,
+        compile_timeout: float = 60 * HANG,
         initialise_timeout: float = 60 * HANG,
         **border: Any,
     ) -> Guest:
@@ -94,6 +96,7 @@ def make_guest() -> Iterator[MakeGuest]:
             guest_wasm() if wasm is None else wasm,
             plugin="example",
             border=border_of(host, guest=name, observer=observer, **border),
+            compile_timeout=compile_timeout,
             initialise_timeout=initialise_timeout,
             name=name,
             observer=observer,

@@ -37,7 +37,7 @@ from tests.adapters.runtime.guests import AN_HOUR, answer_nothing, border_of, ec
         pytest.param(
             crossing(HOST_OPERATIONS["ws_close"]), "the unknown operation", id="a host function that nobody answers"
         ),
-        pytest.param(crossing(SEND, b"", record(5, b"x")), "unknown kind 5", id="kind of record"),
+        pytest.param(crossing(SEND, b"", record(6, b"x")), "unknown kind 6", id="kind of record"),
         pytest.param(crossing(SEND, b"", record(0, b"")), "unknown kind 0", id="no kind of record"),
         pytest.param(
             crossing(SEND, b"", record(3, bytes(16))[:16]), "16 bytes is announced, 8 are left", id="truncated record"
@@ -121,10 +121,10 @@ def test_the_greeting_tells_what_is_kept_and_what_is_logged() -> None:
     logger = logging.getLogger("compat.plugin.example")
     logger.setLevel(logging.ERROR)
     try:
-        at, window = exchanged(border_of(limits=KernelLimits(1, 2**40, 3, 5, 6)), crossing(Operation.GREET))
+        at, window = exchanged(border_of(limits=KernelLimits(1, 2**40, 3, 5, 6, 7)), crossing(Operation.GREET))
     finally:
         logger.setLevel(logging.NOTSET)
-    assert struct.unpack("<6Q", answer_in(window, at)) == (1, 2**40, 3, 4, 5, 6)
+    assert struct.unpack("<7Q", answer_in(window, at)) == (1, 2**40, 3, 4, 5, 6, 7)
 
 
 def test_a_guest_that_is_worn_is_told_of_once() -> None:
@@ -176,9 +176,33 @@ def test_of_a_record_that_was_cut_off_the_last_line_is_dropped(body: bytes, told
             heard.append(text)
 
     border = border_of(voice=Heard(logging.getLogger("compat.plugin.example")))
-    for kind in (Record.ERROR, Record.LOG_ERROR):
-        exchanged(border, crossing(Operation.FLUSH, b"", record(kind, body), room=2 * CUT))
-    assert (border.error, heard) == (told, [told.decode()])
+    exchanged(border, crossing(Operation.FLUSH, b"", record(Record.LOG_ERROR, body), room=2 * CUT))
+    assert heard == [told.decode()]
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ([], None),
+        ([b""], None),
+        ([b"an error"], "an error"),
+        ([b"x" * CUT, b"y"], "x" * CUT + "y"),
+        ([b"x" * CUT, b"y" * CUT], "x" * CUT + "y" * CUT),
+        ([b"x" * CUT, b"y" * CUT, b"z"], "x" * CUT + "y" * (CUT - 4_096) + " [cut at 64.0 KiB]"),
+        ([b"x" * CUT, b"y" * (CUT - 6) + b"\ncut in", b"two"], "x" * CUT + "y" * (CUT - 6) + "\n[cut at 64.0 KiB]"),
+        ([b"x" * CUT] * 100, "x" * (2 * CUT - 4_096) + " [cut at 64.0 KiB]"),
+    ],
+    ids=["none", "empty", "short", "two", "just as much", "a byte more", "lines", "endless"],
+)
+def test_an_errors_text_comes_in_parts_and_is_cut_where_it_is_too_long(parts: list[bytes], told: str | None) -> None:
+    border = border_of()
+    exchanged(border, crossing(Operation.FLUSH, b"", record(Record.ERROR, b"of before")))
+    border.begin("hello")
+    for number, part in enumerate(parts):
+        kind = Record.ERROR_GOES_ON if number else Record.ERROR
+        exchanged(border, crossing(Operation.FLUSH, b"", record(kind, part), room=2 * CUT))
+    assert border.reason() == told
+    assert len(border.error or b"") <= 2 * CUT + 1
 
 
 @pytest.mark.parametrize("kind", [Record.STDOUT, Record.STDERR])
@@ -283,3 +307,38 @@ def test_to_set_a_variable_takes_no_longer_among_ten_thousand() -> None:
         exchanged(border, crossing(Operation.VAR_SET, b"value", record(Record.NAME, name.to_bytes(8, "little"))))
     assert steps(10_000) <= max(first)
     assert steps(0) <= max(first)  # once more
+
+
+def test_where_a_guest_is_can_be_seen_from_outside() -> None:
+    seen: list[tuple[str, str, int]] = []
+
+    def host(_: bytes) -> bytes:
+        seen.append((border.running, border.inside, border.moves))
+        raise RuntimeError
+
+    border = border_of(host)
+    assert (border.running, border.inside, border.moves) == ("", "", 0)
+    border.begin("start_stream")
+    assert (border.running, border.inside, border.moves) == ("start_stream", "", 1)
+    with pytest.raises(RuntimeError):
+        exchanged(border, crossing(SEND))
+    assert seen == [("start_stream", "ws_send", 2)]
+    assert (border.running, border.inside, border.moves) == ("start_stream", "", 2)
+    exchanged(border, crossing(Operation.FLUSH))
+    border.end()
+    assert (border.running, border.inside, border.moves) == ("", "", 3)
+
+
+def test_a_sleep_is_seen_as_one() -> None:
+    border = border_of()
+    border.begin("start_stream")
+    seen: list[str] = []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            seen.append(border.inside)
+            return False
+
+    border.stopping = Stopping()
+    exchanged(border, crossing(Operation.SLEEP, one=10**9))
+    assert seen == ["a sleep"]

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.companion.border import KernelLimits
+from adapters.secrets import Redactor
 from adapters.voice import Voice
-from tests.adapters.runtime.guests import module
+from tests.adapters.runtime.guests import border_of, module
 
 if TYPE_CHECKING:
     from tests.adapters.runtime.conftest import MakeGuest
@@ -92,8 +94,8 @@ async def test_a_secret_across_the_cut_of_a_record_is_not_told_by_half(
     lines = (b"y" * 999 + b"\n") * 32
     await guest.call("log", lines + b"x" * (before - len(lines)) + b"correct-horse-battery\nthe end")
     assert [record.getMessage() for record in caplog.records] == [*["y" * 999] * 32, "[cut]"] * 5
-    outcome = await guest.attempt("fail", b"x" * before + b"correct-horse-battery")
-    assert outcome.reason == "x" * (32_768 - 4_096) + " [cut]"
+    outcome = await guest.attempt("fail", b"x" * (32_768 + before) + b"correct-horse-battery")
+    assert outcome.reason == "x" * (65_536 - 4_096) + " [cut at 64.0 KiB]"
 
 
 class Deaf(Voice):
@@ -118,3 +120,12 @@ async def test_what_is_logged_before_a_host_call_is_told_before_it(
     await make_guest(host, wasm=module(LOGS)).call("log_call_log", b"x")
     assert told == [1]
     assert len(caplog.records) == 2
+
+
+def test_no_secret_is_cut_in_two_where_what_goes_before_gets_shorter_without_its_own() -> None:
+    secret = "tok-" + "0123456789abcdef" * 60
+    voice = Voice(logging.getLogger("compat.plugin.example"), redact=Redactor({"token": secret}))
+    border = border_of(voice=voice, limits=KernelLimits(error=8_192))
+    border.error = f"{secret} ".encode() * 80
+    assert border.reason() is not None
+    assert "0123456789abcdef" not in str(border.reason())

@@ -15,6 +15,7 @@ from adapters.errors import PluginCallError
 from adapters.runtime.errors import GuestStoppedError, PluginExitError, PluginTimeoutError, PluginTrapError
 from adapters.runtime.links import check_links
 from adapters.runtime.watch import Watch
+from detectors.errors import MachineError
 from tests.adapters.runtime.guests import AN_HOUR, Turnstile, echo, module
 from tests.support.waiting import HANG
 
@@ -215,19 +216,19 @@ async def test_what_a_host_function_raises_surfaces_at_every_call(make_guest: Ma
     assert not guest.usable
 
 
-async def test_a_module_that_cannot_be_instantiated_is_told_in_extisms_words_without_blaming_the_plugin(
+async def test_a_cache_that_cannot_be_used_is_told_in_extisms_words_without_blaming_the_plugin(
     make_guest: MakeGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     check_links()  # from here on it is the guest's own instantiation that fails
     monkeypatch.setenv("EXTISM_CACHE_CONFIG", str(tmp_path / "missing.toml"))
     guest = make_guest()
-    with pytest.raises(PluginTrapError) as caught:
+    with pytest.raises(MachineError) as caught:
         await guest.call("echo", b"")
-    assert caught.value.export == ""
     assert re.fullmatch(
-        "plugin 'example': could not be instantiated: .*No such file or directory.*", caught.value.message
+        "plugin 'example': the cache of compiled plugins cannot be used: .*No such file or directory.*",
+        caught.value.message,
     )
-    assert caught.value.remedy.startswith("Run plugin-compat inspect on the module; if it finds nothing, check the")
+    assert "EXTISM_CACHE_CONFIG" in caught.value.remedy
     assert (guest.usable, guest.initialised) == (False, False)
 
 

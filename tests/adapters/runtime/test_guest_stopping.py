@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.runtime import guest as room
+from adapters.runtime import compiling as room
 from adapters.runtime.engine import InstantiationError
 from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError
 from adapters.runtime.watch import Watch
@@ -62,6 +62,7 @@ async def test_a_deadline_counts_from_when_the_call_begins_and_ends_with_it(make
     turnstile = Turnstile()
     guest = make_guest(turnstile)
     clock = guest._watch.clock
+    assert await guest.call("echo", b"it is there") == b"it is there"
     assert guest.check(math.inf) is None  # nothing is running
     first = asyncio.create_task(guest.call("host", b"first"))
     await turnstile.reached()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from adapters.observe import Crossing, Direction
 from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError, PluginTrapError
+from detectors.errors import MachineError
 from tests.adapters.runtime.guests import AN_HOUR, Turnstile, echo, module
 from tests.support.waiting import HANG
 
@@ -79,7 +81,7 @@ async def failed(guest: Guest, use: str, export: str, expected: type[BaseExcepti
 
 @pytest.mark.parametrize("use", ["call", "attempt"])
 @pytest.mark.parametrize("export", ["ask", "ask_as_user"])
-@pytest.mark.parametrize("raised", [KeyError("a bug"), GuestStoppedError("example", "ws_send"), MemoryError()])
+@pytest.mark.parametrize("raised", [KeyError("a bug"), GuestStoppedError("example", "ws_send")])
 async def test_what_a_handler_raises(make_guest: MakeGuest, raised: Exception, export: str, use: str) -> None:
     asked: list[bytes] = []
 
@@ -89,6 +91,27 @@ async def test_what_a_handler_raises(make_guest: MakeGuest, raised: Exception, e
 
     assert await failed(make_guest(host, wasm=module(ENDLESS)), use, export, type(raised)) is raised
     assert asked == [b"request"]
+
+
+@pytest.mark.parametrize("use", ["call", "attempt"])
+@pytest.mark.parametrize(
+    ("raised", "what"),
+    [
+        (MemoryError(), "there is no memory left"),
+        (OSError(errno.EMFILE, "Too many open files"), "this process has too many files open"),
+        (RuntimeError("can't start new thread"), "no further thread can be started"),
+    ],
+)
+async def test_what_the_machine_lacks_in_a_handler_is_told_as_its_fault(
+    make_guest: MakeGuest, raised: Exception, what: str, use: str
+) -> None:
+    def host(_: bytes) -> bytes:
+        raise raised
+
+    error = await failed(make_guest(host, wasm=module(ENDLESS)), use, "ask", MachineError)
+    assert isinstance(error, MachineError)
+    assert (error.plugin, error.what, error.message) == ("example", what, f"plugin 'example': {what}")
+    assert error.remedy
 
 
 @pytest.mark.parametrize("direction", [Direction.HOST_CALL, Direction.HOST_RETURN])

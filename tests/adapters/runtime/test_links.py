@@ -16,7 +16,7 @@ from adapters.runtime import links
 from adapters.runtime.errors import TESTED_EXTISM, UnsupportedRuntimeError
 from adapters.runtime.links import check_links
 from adapters.voice import Voice
-from detectors.errors import PluginError, UsageError
+from detectors.errors import MachineError, PluginError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +96,7 @@ def test_that_it_works_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_failure_is_not_kept_as_the_machine_may_recover(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EXTISM_CACHE_CONFIG", str(tmp_path / "missing.toml"))
     for _ in range(2):
-        with pytest.raises(UnsupportedRuntimeError, match="No such file or directory"):
+        with pytest.raises(MachineError, match="No such file or directory"):
             check_links()
     monkeypatch.delenv("EXTISM_CACHE_CONFIG")
     check_links()

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from adapters.runtime.watch import PROCESS, Watch, lingering_guests
+from detectors.errors import MachineError
 from tests.support.waiting import HANG, wait_until
 
 
@@ -58,6 +59,24 @@ def test_a_guest_is_looked_at_when_it_is_due_not_before_and_once(watch: Watch) -
     watch.look(DUE + 0.01)
     watch.look(DUE + 1_000)
     assert guest.looks == [DUE + 0.01]
+
+
+def test_a_thread_that_cannot_be_started_is_told_and_tried_again_for_the_next_guest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watch, guest = Watch(), Recorder()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(MachineError, match="no further thread can be started"):
+            watch.born(guest)
+    watch.look_after(guest, watch.clock())  # which was never born
+    watch.born(guest)
+    watch.look_after(guest, watch.clock())
+    guest.wait_for_looks(1)
+    assert len(guest.looks) == 1
 
 
 def test_an_earlier_time_counts_and_a_later_one_does_not(watch: Watch) -> None:

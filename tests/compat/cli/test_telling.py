@@ -64,6 +64,24 @@ def test_machines_read_every_event_with_all_its_fields(said: Callable[[], list[s
     assert end == {"event": "end", "sequence": 12, "message": "12 items, 1 gap", "items": 12, "gaps": 1}
 
 
+def test_an_event_that_stands_for_several_is_told_with_how_many_and_where(said: Callable[[], list[str]]) -> None:
+    spread = happened(5, EventKind.GAP, "lost (and 6 more like it)", lost=9, count=7, until=8)
+    at_once = happened(5, EventKind.PLUGIN_ERROR, "bad (and 1 more like it)", count=2)
+    for style in ("text", "ndjson"):
+        telling = Telling(style)
+        telling.event(spread)
+        telling.event(at_once)
+        assert telling.gaps == 7
+    lines = said()
+    assert lines[:2] == [
+        "12:00:05 gap before items 3 to 8: lost (and 6 more like it)",
+        "12:00:05 plugin-error: bad (and 1 more like it)",
+    ]
+    gap, error = map(json.loads, lines[2:])
+    assert (gap["lost"], gap["count"], gap["until"]) == (9, 7, 8)
+    assert (error["count"], set(error)) == (2, {"event", "sequence", "timestamp", "message", "count"})
+
+
 @pytest.mark.parametrize(
     ("items", "interrupted", "words"),
     [

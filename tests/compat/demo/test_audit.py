@@ -13,12 +13,12 @@ def audited(candles: list[int], gaps: set[int], *, gaps_first: bool = True) -> A
     audit = Audit()
     if gaps_first:
         for place in gaps:
-            audit.note_gap(place)
+            audit.note_gaps(range(place, place + 1))
     for sequence, candle in enumerate(candles):
         audit.note_item(sequence, candle)
     if not gaps_first:
         for place in gaps:
-            audit.note_gap(place)
+            audit.note_gaps(range(place, place + 1))
     return audit
 
 
@@ -38,6 +38,18 @@ def test_a_hole_is_a_problem_unless_it_was_told_whenever_the_audit_hears_of_it(
 
 def test_a_gap_where_nothing_is_missing_is_no_problem() -> None:
     assert audited([5, 6, 7], {1, 3}).problems == ()
+
+
+def test_gaps_that_were_told_together_cover_the_holes_from_the_first_to_the_last() -> None:
+    for gaps_first in (True, False):
+        audit = Audit()
+        if gaps_first:
+            audit.note_gaps(range(1, 4))
+        for sequence, candle in enumerate([5, 7, 9, 11, 13]):
+            audit.note_item(sequence, candle)
+        if not gaps_first:
+            audit.note_gaps(range(1, 4))
+        assert audit.problems == ("1 candles missing before item 4, untold",)
 
 
 def test_repeats_and_disorder_are_problems() -> None:

@@ -56,6 +56,14 @@ def test_a_gap_is_told_once_however_often_the_plugin_tries() -> None:
     ]
 
 
+def test_gaps_that_were_told_together_are_one_line_and_stand_at_each_place() -> None:
+    show = begun()
+    show.hear(1.0, "legacy", gap(2))
+    show.hear(1.0, "legacy", StreamEvent(EventKind.GAP, 0, 1, "missing (and 3 more like it)", count=4, until=3))
+    assert show.feeds["legacy"].gaps == [2, 1, 3]
+    assert texts(show, "legacy")[-1] == "gap before items 1 to 3: missing (and 3 more like it)"
+
+
 def test_what_else_a_stream_tells_is_part_of_the_story() -> None:
     show = begun()
     show.hear(1.0, "generic", StreamEvent(EventKind.PLUGIN_ERROR, 0, 0, "it stumbled"))
