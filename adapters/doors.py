@@ -30,7 +30,7 @@ class Scheduling(enum.Enum):
         Args:
             progress: The times.
             lost: Whether it had one, which was lost.
-            parked: Whether it has used the network since then, or had a connection open.
+            parked: Whether it has used a connection since then, or had one open.
             begun: Whether it ever had a connection or published something. If not, the watchdog ends it.
             polls: Whether it has made requests and never had a connection.
         """

@@ -64,8 +64,8 @@ class GuestStream:
         self._leaving = threading.Event()
         self._begun = False
         self._returned = False  # from start_stream
-        self._parked = False  # and has used the network since, or had a connection open
-        self._woken = False  # whether it has used the network where it was entered
+        self._parked = False  # and has used a connection since, or had one open
+        self._woken = False  # whether it has used a connection where it was entered
         self._entered = 0  # since it returned
         self._active_at = 0.0  # on the monotonic clock: when it last got, gave or requested anything
         self._entered_at = math.inf  # on the monotonic clock: the last time

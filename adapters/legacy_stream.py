@@ -12,7 +12,6 @@ import time
 from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import attrs
 import msgspec
 
 from adapters.answers import Action, Answer, JudgedAnswer, as_reason, decode_answer, incomplete
@@ -154,9 +153,15 @@ class LegacyDriver:
     async def _keep_looking(self, watchdog: Watchdog) -> NoReturn:
         before = self._stream.stats.received
         while True:
-            items = self._stream.stats.received - before
-            signs = Signs(opened=1, open=1, open_for=self._stood(), taken=self._messages, items=items)
-            watchdog.look(attrs.evolve(signs, backed_up=self._stream.backed_up))
+            signs = Signs(
+                opened=1,
+                open=1,
+                open_for=self._stood(),
+                taken=self._messages,
+                items=self._stream.stats.received - before,
+                backed_up=self._stream.backed_up,
+            )
+            watchdog.look(signs)
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _prepare(self) -> None:

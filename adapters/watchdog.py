@@ -52,7 +52,7 @@ class Signs:
         returned: Whether ``start_stream`` has returned.
         entered: How often the guest was entered since then.
         doors: The exports that it is entered through.
-        woken: Whether it has used the network in a call of one of them.
+        woken: Whether it has used a connection in a call of one of them.
         connecting: Whether it waits for a connection just now, or for its turn.
         opened: Connections that were ever open.
         open: Connections that are open now.

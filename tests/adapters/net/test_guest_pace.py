@@ -106,3 +106,15 @@ async def test_one_that_wants_more_connections_than_it_may_have_is_answered_slow
                 await bench.connect()
         assert clock.waits == [0.05] * 3
         assert bench.troubled == ["it has 2 connections open, which is the limit, and asks for more"]
+
+
+async def test_sending_on_a_dead_connection_is_answered_slowly_and_counted() -> None:
+    socket, clock = ScriptedSocket(), Jumping()
+    async with scripted(socket, clock=clock) as (bench, _):
+        connection = await lose(bench, socket)
+        for _ in range(2):
+            with pytest.raises(ConnectionLostError):
+                await bench.do(bench.network.send, connection, "x")
+        assert clock.waits == pytest.approx([0.05, 0.05])
+        assert bench.network.failures == 2
+        assert bench.network.dead_since is not None
