@@ -38,6 +38,7 @@ from adapters.runtime.watch import PROCESS, Watch
 from detectors.machine import machine_error, machine_faults
 
 __all__ = ["Guest"]
+_LINGERS = "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes"
 
 T = TypeVar("T")
 
@@ -327,7 +328,11 @@ class Guest:
         if instance is not None:
             instance.cancel()
         if now - begun > self._watch.linger_after and not self._lingering:
-            self._give_up(job)
+            level = logging.DEBUG if self._watch.exiting else logging.WARNING  # at exit, stderr should be empty
+            try:
+                self._logger.log(level, _LINGERS, self.name)  # before whoever is released may end the process
+            finally:  # the user's logger may raise
+                self._give_up(job)
         return now
 
     def _give_up(self, job: Job | None) -> None:
@@ -343,7 +348,3 @@ class Guest:
             settle(job.future, error=error)
         self._jobs.refuse(refusal)
         self.stop()
-        # At exit nobody can do anything about it any more, and logging would print it to a stderr that should be empty.
-        level = logging.DEBUG if self._watch.exiting else logging.WARNING
-        problem = "guest %s does not stop (asleep, or being instantiated); it lingers until it wakes"
-        self._logger.log(level, problem, self.name)  # the last thing, as the user's logger may raise
