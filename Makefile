@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # which has every worker and every command under test compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fixtures package lowest newest nightly bench fuzz soak clean
+.PHONY: help demo test lint format fixtures package lowest newest nightly bench endurance fuzz soak clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,11 +41,11 @@ lowest newest: .venv/.ready ## The suite on the lowest, or the newest, dependenc
 nightly: .venv/.ready ## All that takes hours: random modules, a million messages, fuzzing, soak
 	@.ci/nightly
 
-bench: .venv/.ready ## The detector, long streams, parked guests and stopping, beside others (a quarter of an hour)
-	@$(BIN)/python -m benchmarks.inspect
-	@$(BIN)/python -m benchmarks.long_stream
-	@$(BIN)/python -m benchmarks.parked_guests
-	@$(BIN)/python -m benchmarks.stopping
+bench: .venv/.ready ## Every figure of docs/performance.md beside its peers (half an hour; BENCH=--quick: minutes)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+endurance: .venv/.ready ## Streams of both kinds at full speed over connections that drop (some minutes)
+	@$(BIN)/python -m benchmarks.endurance
 
 soak: .venv/.ready ## Streams of both kinds on an exchange that misbehaves for an hour
 	@$(BIN)/python -m benchmarks.soak

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from adapters.channel import Channel
 from adapters.closing import Closing
 from adapters.requests import Requests
 from adapters.stream import AdapterStream, Driver
@@ -38,7 +39,7 @@ class PluginAdapter:
     def __init__(
         self,
         host: PluginHost,
-        drive: Callable[[AdapterStream], Driver],
+        drive: Callable[[Channel], Driver],
         *,
         farewell: str | None = None,
         message_encoding: Callable[[], MessageEncoding | None] = lambda: None,
@@ -76,9 +77,8 @@ class PluginAdapter:
         settings = self._host.settings
         if idle_limit is not None:
             settings = attrs.evolve(settings, idle_limit=idle_limit)
-        stream = AdapterStream(
+        channel = Channel(
             key,
-            self._drive,
             capacity=settings.buffer,
             capacity_bytes=settings.bounds.max_buffered,
             idle_limit=settings.idle_limit,
@@ -86,8 +86,8 @@ class PluginAdapter:
             monotonic=settings.monotonic,
             logger=self._host.logger,
             redact=self._host.redact,
-            ended=self._streams.discard,
         )
+        stream = AdapterStream(channel, self._drive, ended=self._streams.discard)
         self._streams.add(stream)
         return stream
 

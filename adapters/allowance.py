@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from adapters.companion.border import KernelLimits
+from adapters.companion.limits import KernelLimits
 from adapters.runtime.errors import GuestFaultError
 from adapters.settings import AdapterSettings
 from detectors.errors import CompatError

@@ -189,8 +189,8 @@ class Stream(Protocol):
     holds no connection): the iteration stops after the last item. *Broken* (everything else): the iteration delivers
     what is there and then raises a ``CompatError`` that says why.
 
-    Only one consumer may iterate, or ``receive`` on a thread of its own. A slow one makes the plugin and its socket
-    wait; nothing is dropped.
+    Only one consumer may iterate, or ``receive`` on a thread of its own, in batches or not. A slow one makes the plugin
+    and its socket wait; nothing is dropped.
     """
 
     @property
@@ -219,10 +219,18 @@ class Stream(Protocol):
     def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
         """Call a function with the events that ``events`` begins with, and with every other the moment it is told.
 
-        For the stream's event loop only.
+        For the stream's event loop only. Returns what ends that, after the function was called with what has happened
+        until then.
+        """
+        ...
 
-        Returns:
-            What ends that, after the function was called with what has happened until then.
+    def batches(self, limit: int = 1_000) -> AsyncIterator[list[StreamData]]:
+        """The items in lists of 1 to ``limit``: what is there, at once. It waits only where there is nothing.
+
+        It may be left, and mixed with iteration, ``receive`` and other ``batches``, at any time: each item is handed
+        out once, in order, and whoever is cancelled while waiting has lost none and may go on. It stops, or raises,
+        where the iteration would, after what came before. An event whose ``sequence`` is that of an item within a list
+        stands before that item. A ``limit`` that is no whole number from 1 on is refused with ``StreamUsageError``.
         """
         ...
 
@@ -238,6 +246,13 @@ class Stream(Protocol):
         Raises:
             TimeoutError: There was none in time.
             CompatError: The stream broke.
+        """
+        ...
+
+    def receive_batch(self, limit: int = 1_000, timeout: float | None = None) -> list[StreamData]:
+        """What ``batches`` gives next, for a consumer on a thread; an empty list where that stops.
+
+        It waits, and raises, as ``receive`` does, and refuses a ``limit`` as ``batches`` does.
         """
         ...
 

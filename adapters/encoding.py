@@ -26,7 +26,7 @@ from adapters.recent import Recent
 if TYPE_CHECKING:
     from detectors.report import ModuleReport
 
-__all__ = ["AFTER_BASE64", "AFTER_TEXT", "Encoder", "Taken", "Verdict", "declared", "took"]
+__all__ = ["AFTER_BASE64", "AFTER_TEXT", "Encoder", "Taken", "Verdict", "declared", "encoded", "took"]
 
 _SDK = "github.com/plusev-terminal/go-plugin-common"
 _CHANGED = datetime(2025, 12, 26, tzinfo=UTC).date()
@@ -101,7 +101,7 @@ def took(*, failed: bool, reason: str, answered: bool) -> Taken:
     return Taken.ANSWERED if answered else Taken.ACCEPTED
 
 
-def _encode(message: str | bytes) -> str:
+def encoded(message: str | bytes) -> str:
     """A message in base64."""
     return base64.b64encode(message.encode() if isinstance(message, str) else message).decode()
 
@@ -183,11 +183,11 @@ class Encoder:
             # Streams share a plugin: what it wants may have become known meanwhile.
             if self._concluded(AFTER_TEXT[_is_base64(message), text.taken]) or self.known() == MessageEncoding.TEXT:
                 return text
-        encoded = await give(_encode(message))
+        in_base64 = await give(encoded(message))
         if self.known() == MessageEncoding.BASE64:
-            return encoded
+            return in_base64
         before = None if text is None else text.taken
-        return encoded if self._concluded(AFTER_BASE64[before, encoded.taken]) else text
+        return in_base64 if self._concluded(AFTER_BASE64[before, in_base64.taken]) else text
 
     def _concluded(self, verdict: Verdict) -> bool:
         if verdict.proven is not None:

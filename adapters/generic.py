@@ -13,16 +13,16 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from adapters.adapter import PluginAdapter
+from adapters.channel import Channel
 from adapters.contract import EventKind, StreamState
 from adapters.errors import PluginCallError, StreamRejectedError
+from adapters.feed import Gate
 from adapters.fields import as_text
 from adapters.guest_stream import GuestStream
 from adapters.handover import Handover, Outcome
 from adapters.host import PluginHost
 from adapters.idle import IdleWatch
-from adapters.publisher import Gate
 from adapters.recovery import Recovery
-from adapters.stream import AdapterStream
 from adapters.watchdog import Watchdog
 from detectors.errors import CompatError, MachineError, NetworkError, PluginError
 
@@ -52,7 +52,7 @@ def generic_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adap
             await host.configure(guest, "plugin_configure", texts)
 
     host = PluginHost(name, wasm, report, settings, configure)
-    return PluginAdapter(host, lambda stream: GenericDriver(host, stream))
+    return PluginAdapter(host, lambda channel: GenericDriver(host, channel))
 
 
 ADAPTER = generic_adapter
@@ -61,11 +61,11 @@ ADAPTER = generic_adapter
 class GenericDriver:
     """Feeds one stream from one guest at a time (two while one takes over from the other)."""
 
-    def __init__(self, host: PluginHost, stream: AdapterStream) -> None:
+    def __init__(self, host: PluginHost, channel: Channel) -> None:
         self._host = host
-        self._stream = stream
+        self._channel = channel
         self._lives: list[GuestStream] = []
-        self._recovery = Recovery(host.name, stream, host.settings.backoff)
+        self._recovery = Recovery(host.name, channel, host.settings.backoff)
         self._connected_once = False
         self._stood = 0.0  # seconds for which the latest connection of this attempt was open
 
@@ -77,7 +77,7 @@ class GenericDriver:
                 await self._attempt()
             except (PluginError, NetworkError, MachineError) as error:
                 if self._host.allowance.grows_after(error):
-                    self._stream.tell(EventKind.MEMORY, self._host.allowance.told(error))
+                    self._channel.tell(EventKind.MEMORY, self._host.allowance.told(error))
                     self._tell_replaced(error)
                     continue
                 if not self._recovery.tolerates(error, connected=self._connected_once):
@@ -89,13 +89,13 @@ class GenericDriver:
                 return
 
     def _tell_replaced(self, error: CompatError, wait: float = 0.0) -> None:
-        self._stream.tell(EventKind.RESTART, f"the guest is replaced in {wait:.1f} s: {error}")
+        self._channel.tell(EventKind.RESTART, f"the guest is replaced in {wait:.1f} s: {error}")
         self._recovery.tell_gap("the guest was replaced")
 
     def _raise_first_failure(self, error: CompatError) -> NoReturn:
         """A stream never began, and there is no retry: a refusal in the plugin's words is a rejection."""
         if isinstance(error, PluginCallError):
-            raise StreamRejectedError(self._host.name, str(self._stream.key), error.reason) from error
+            raise StreamRejectedError(self._host.name, str(self._channel.key), error.reason) from error
         raise error
 
     async def _attempt(self) -> None:
@@ -108,7 +108,7 @@ class GenericDriver:
             life = successor
 
     async def _begin(self, gate: Gate) -> GuestStream:
-        life = GuestStream(self._host, self._stream, gate)
+        life = GuestStream(self._host, self._channel, gate)
         self._lives.append(life)
         try:
             await life.begin()
@@ -125,9 +125,9 @@ class GenericDriver:
 
     async def _watch(self, life: GuestStream) -> GuestStream | None:
         """Wait until the guest has ended (``None``; raises what broke it) or has been replaced (the successor)."""
-        ending, idle = life.ending, IdleWatch(self._stream)
+        ending, idle = life.ending, IdleWatch(self._channel)
         items: int | None = None  # that had come when its connection was lost
-        watchdog = Watchdog(self._host.name, self._stream, self._host.settings.progress)
+        watchdog = Watchdog(self._host.name, self._channel, self._host.settings.progress)
         try:
             while True:
                 await asyncio.wait([ending], timeout=_LOOK_EVERY)
@@ -138,7 +138,7 @@ class GenericDriver:
                 watchdog.look(signs)
                 items = (signs.items if items is None else items) if signs.is_cut_off else None
                 if signs.items == items and not signs.connecting:  # it may go on without a connection, by requests
-                    self._stream.enter_state(StreamState.RECOVERING, str(signs.lost or "it has no connection"))
+                    self._channel.enter_state(StreamState.RECOVERING, str(signs.lost or "it has no connection"))
                 idle.look(busy=life.network.connecting)
                 if life.worn and time.monotonic() >= life.replace_after:
                     successor = await self._replace(life)
@@ -163,19 +163,19 @@ class GenericDriver:
         try:
             successor = await self._begin(Gate.HELD)
         except CompatError as error:
-            self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor failed: {error}")
+            self._channel.tell(EventKind.MEMORY, f"{reason}, but its successor failed: {error}")
             return None
         patience = self._host.settings.bounds.handover_timeout
-        if await Handover(life, successor, self._tell_unsure, patience=patience).run() is Outcome.FAILED:
+        if await Handover(life.feed, successor.feed, self._tell_unsure, patience=patience).run() is Outcome.FAILED:
             await self._end(successor)
-            self._stream.tell(EventKind.MEMORY, f"{reason}, but its successor ended at once")
+            self._channel.tell(EventKind.MEMORY, f"{reason}, but its successor ended at once")
             return None
-        self._stream.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
+        self._channel.tell(EventKind.RESTART, f"the guest is replaced: {reason}")
         return successor
 
     def _tell_unsure(self) -> None:
         unsure = "items may be missing or come twice: the guest was replaced, and nothing shows where the two meet"
-        self._stream.tell(EventKind.GAP, unsure)
+        self._channel.tell(EventKind.GAP, unsure)
 
     async def aclose(self) -> None:
         """Stop what runs; see ``stream.Driver``."""

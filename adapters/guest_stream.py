@@ -21,16 +21,17 @@ import time
 
 import msgspec
 
+from adapters.channel import Channel
 from adapters.closing import Closing
 from adapters.contract import EventKind
 from adapters.doors import Doors, Scheduling, scheduling_of
 from adapters.errors import PluginProtocolError, StreamRejectedError
+from adapters.feed import Feed, Gate
 from adapters.host import PluginHost
 from adapters.live_guest import GuestHooks, LiveGuest
 from adapters.net.guest_network import GuestNetwork
-from adapters.publisher import Gate, Publisher
+from adapters.publisher import Publisher
 from adapters.runtime.replies import decode_object
-from adapters.stream import AdapterStream
 from adapters.watchdog import Signs
 from detectors.errors import CompatError
 
@@ -40,6 +41,8 @@ __all__ = ["GuestStream"]
 # A message that comes ends the pause.
 _PART = 0.2
 _SHORTEST, _LONGEST, _LONGEST_WHILE_MESSAGES_WAIT = 0.001, 0.25, 0.02
+_MISSING = "an item may be missing: {}"
+_REMEMBERED = 1_024  # items, for a guest that takes over: a fast one has delivered as many in a moment
 
 
 class GuestStream:
@@ -47,7 +50,7 @@ class GuestStream:
 
     Args:
         host: The plugin.
-        stream: Where its items and events go.
+        channel: Where its items and events go.
         gate: Whether its items are passed on at once, or held until it takes over.
     """
 
@@ -55,12 +58,13 @@ class GuestStream:
     ending: asyncio.Future[None]
     _doors: Doors
 
-    def __init__(self, host: PluginHost, stream: AdapterStream, gate: Gate) -> None:
+    def __init__(self, host: PluginHost, channel: Channel, gate: Gate) -> None:
         self.worn = False
         self.replace_after = 0.0  # on the monotonic clock: when it may be replaced, if it is worn
-        self.publisher = Publisher(stream, gate)
+        self.feed = Feed(channel, gate, remembered=_REMEMBERED)
+        self.publisher = Publisher(self.feed)
         self._host = host
-        self._stream = stream
+        self._channel = channel
         self._leaving = threading.Event()
         self._begun = False
         self._returned = False  # from start_stream
@@ -76,16 +80,20 @@ class GuestStream:
         """Make the guest and let it start. ``ending`` is done when it has ended and raises what broke it."""
         hooks = GuestHooks(
             publish=self.publisher.publish,
-            lost=self._lost,
-            misused=lambda problem: self._stream.tell(EventKind.PLUGIN_ERROR, problem),
+            lost=lambda what: self.publisher.tell(EventKind.GAP, _MISSING.format(what)),
+            undeliverable=lambda what: self.feed.tell(EventKind.GAP, _MISSING.format(what)),
+            crossed=self.publisher.write,
+            misused=lambda problem: self.publisher.tell(EventKind.PLUGIN_ERROR, problem),
             reconnected=self._note_reconnected,
             worn=self._note_worn,
         )
         self.live = await self._host.make_guest(hooks)
         host = self._host
         self._doors = Doors(host.name, host.report, host.settings.shared.doors, host.busy_exports)
-        self.publisher.stopping = self.live.guest.stopping
-        self.ending = asyncio.wrap_future(self.live.guest.submit(self._live, "start_stream"))
+        self.feed.stopping = self.live.guest.stopping
+        life = self.live.guest.submit(self._live, "start_stream")
+        life.add_done_callback(lambda _: self.feed.end())
+        self.ending = asyncio.wrap_future(life)
         self._begun = True
 
     @property
@@ -93,13 +101,10 @@ class GuestStream:
         """The guest's connections."""
         return self.live.network
 
-    def _lost(self, what: str) -> None:
-        self._stream.tell(EventKind.GAP, f"an item may be missing: {what}")
-
     def _note_reconnected(self, why: str) -> None:
-        self._stream.tell(EventKind.RECONNECT, f"the plugin connected anew by itself: {why}")
-        if self._stream.stats.received:
-            self._stream.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
+        self.publisher.tell(EventKind.RECONNECT, f"the plugin connected anew by itself: {why}")
+        if self._channel.received:
+            self.publisher.tell(EventKind.GAP, "items may be missing: the connection was interrupted")
 
     def _note_worn(self) -> None:
         self.worn = True
@@ -108,7 +113,7 @@ class GuestStream:
 
     def _live(self) -> None:
         """The whole life. Returns when the plugin has ended the stream, or after it was told to stop."""
-        guest, key = self.live.guest, msgspec.json.encode(self._stream.key.to_wire())
+        guest, key = self.live.guest, msgspec.json.encode(self._channel.key.to_wire())
         self._require_success(guest.enter_checked("start_stream", key))
         self._returned = True
         self._parked = self.network.alive > 0
@@ -130,7 +135,7 @@ class GuestStream:
             raise PluginProtocolError(self._host.name, "start_stream", str(error)) from error
         if answer.get("success") is False:
             reason = self._host.redact(str(answer.get("error") or ""))
-            raise StreamRejectedError(self._host.name, str(self._stream.key), reason)
+            raise StreamRejectedError(self._host.name, str(self._channel.key), reason)
 
     def _has_ended(self, idle: float) -> bool:
         """Whether a guest that did nothing for ``idle`` seconds has returned for good; raises if that is no end."""
@@ -200,7 +205,7 @@ class GuestStream:
             taken=network.taken,
             waiting=network.waiting,
             items=self.publisher.taken,
-            backed_up=self._stream.backed_up,
+            backed_up=self._channel.backed_up,
             dead=network.dead_since is not None,
             lost=network.lost,
             failures=network.failures,
@@ -211,7 +216,7 @@ class GuestStream:
         await self._closing()
 
     async def _close(self) -> None:
-        self.publisher.shut()
+        self.feed.shut()
         if not self._begun:
             return
         self._leaving.set()
@@ -223,4 +228,4 @@ class GuestStream:
             self.ending.exception()  # whoever wanted to know has looked
         if self.live.guest.lingering:
             lingers = "a guest cannot be stopped (asleep, or being compiled); it lives on until it wakes"
-            self._stream.tell(EventKind.LINGERING, lingers)
+            self._channel.tell(EventKind.LINGERING, lingers)

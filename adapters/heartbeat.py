@@ -175,7 +175,6 @@ class Heart:
         self._monotonic = monotonic
         self._sending = asyncio.Lock()  # a connector's sockets need not bear two senders at once
         self._listening_since: float | None = None
-        self._taken_at = 0.0  # when the latest message came
 
     @property
     def problem(self) -> str:
@@ -184,14 +183,13 @@ class Heart:
             return ""
         return "the plugin asks for ping frames, and none are sent: the injected connector's sockets have no ping()"
 
-    async def receive(self) -> str | bytes:
-        """The next message, whatever it is. Raises ``ConnectionLostError``."""
+    async def receive_many(self, most: int) -> list[str | bytes]:
+        """The next messages, whatever they are: from one to so many. Raises ``ConnectionLostError``."""
         self._listening_since = self._monotonic()
         try:
-            return await self._socket.receive()
+            return await self._socket.receive_many(most)
         finally:
             self._listening_since = None
-            self._taken_at = self._monotonic()
 
     async def send(self, message: str) -> None:
         """Send a message. Raises ``ConnectionLostError``."""
@@ -205,9 +203,7 @@ class Heart:
             await self.send(answer)
         return answer is not None
 
-    async def beat_beside(
-        self, work: Coroutine[Any, Any, NoReturn], *watches: Coroutine[Any, Any, NoReturn]
-    ) -> NoReturn:
+    async def beat_beside(self, work: Coroutine[Any, Any, NoReturn], *watches: Coroutine[Any, Any, None]) -> NoReturn:
         """Send pings while the work goes on, and no longer. Raises what ended the work, or one of the watches.
 
         Raises:
@@ -251,11 +247,6 @@ class Heart:
                     raise ConnectionLostError(self._socket.url, f"no pong came within {patience:g} s") from None
             except NetworkError:
                 return
-
-    @property
-    def busy(self) -> float:
-        """Seconds for which the latest message has been dealt with; 0 while somebody waits for the next."""
-        return 0.0 if self._listening_since is not None else self._monotonic() - self._taken_at
 
     def _listened(self) -> float:
         """Seconds for which somebody has waited for a message in vain."""

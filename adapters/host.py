@@ -17,15 +17,16 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import attrs
 import msgspec
 
 from adapters.allowance import Allowance
 from adapters.closing import was_closed
-from adapters.companion.border import Border, Handler
+from adapters.companion.border import Border
 from adapters.companion.rewriting import Ceilings, can_be_called
 from adapters.errors import ConfigurationError, PluginCallError, UnknownExportError
 from adapters.fields import as_text, completed, misspelt
-from adapters.live_guest import GuestHooks, LiveGuest, publishing
+from adapters.live_guest import GuestHooks, LiveGuest, host_calls
 from adapters.metadata import METADATA_EXPORTS, merge_info
 from adapters.net.gateway import Gateway
 from adapters.net.guest_network import GuestNetwork
@@ -34,7 +35,7 @@ from adapters.questions import ask_for_metadata
 from adapters.rate_limits import Declaration, Limiter
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError
 from adapters.runtime.guest import Guest
-from adapters.runtime.hostcalls import handlers_for, local_handlers, stubs
+from adapters.runtime.hostcalls import local_handlers, stubs
 from adapters.runtime.malformed import Malformed
 from adapters.runtime.replies import decode_object
 from adapters.secrets import Redactor
@@ -84,11 +85,10 @@ class PluginHost:
         self._told_of_names = False
         self._info: asyncio.Task[PluginInfo] | None = None
         self._closed = False
+        self._starting = asyncio.Lock()  # to start a thread may take milliseconds: one guest in a turn of the loop
         self._making: set[asyncio.Task[LiveGuest]] = set()
         self._shared: dict[str, LiveGuest] = {}
-        self._shared_locks: defaultdict[str, asyncio.Lock] = defaultdict(
-            asyncio.Lock
-        )  # a slow start delays its own role
+        self._shared_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # a slow start delays its role
 
     async def info(self) -> PluginInfo:
         """What the plugin says of itself; read once."""
@@ -118,7 +118,7 @@ class PluginHost:
         voice, stopping = self._voice(), threading.Event()
         local = local_handlers(voice.record, self._malformed(self._warn, stopping), self.settings.clock)
         names = {item.name for item in self.report.host_imports}
-        return self._guest(stubs(names.difference(local), called) | local, voice, {}, stopping)
+        return self._guest(voice, {}, stopping, handlers=stubs(names.difference(local), called) | local)
 
     def _malformed(self, tell: Callable[[str], object], stopping: threading.Event) -> Callable[..., Malformed]:
         progress = self.settings.progress
@@ -160,6 +160,8 @@ class PluginHost:
         """
         info = await self.info()
         self._complete(info)
+        async with self._starting:
+            await asyncio.sleep(0)
         stopping = threading.Event()
         gateway = Gateway(
             self.name,
@@ -178,16 +180,14 @@ class PluginHost:
             loop=asyncio.get_running_loop(),
             gateway=gateway,
             stopping=stopping,
-            undeliverable=hooks.lost,
+            undeliverable=hooks.undeliverable,
             reconnected=hooks.reconnected,
             troubled=hooks.misused or self._warn,
         )
         voice = self._voice(lambda: network.draining)
         malformed = self._malformed(hooks.misused or self._warn, stopping)
-        publish = publishing(hooks, network, functools.partial(malformed, "publish_stream_data"), self.redact)
-        clock = self.settings.clock
-        handlers = handlers_for(network, publish, voice.record, malformed, lost=hooks.lost, clock=clock)
-        guest = self._guest(handlers, voice, self.config, stopping, hooks.worn)
+        calls = host_calls(hooks, network, voice.record, malformed, redact=self.redact, clock=self.settings.clock)
+        guest = self._guest(voice, self.config, stopping, hooks.worn, **attrs.asdict(calls, recurse=False))
         live = LiveGuest(guest, network, gateway)
         begun = time.monotonic()
         try:
@@ -206,23 +206,23 @@ class PluginHost:
 
     def _guest(
         self,
-        handlers: dict[str, Handler],
         voice: Voice,
         config: Mapping[str, Any],
         stopping: threading.Event | None = None,
         on_worn: Callable[[], None] = lambda: None,
+        **calls: Any,
     ) -> Guest:
         name = f"{self.name}#{next(_serial)}"
         border = Border(
             guest=name,
             plugin=self.name,
-            handlers=handlers,
             stopping=stopping or threading.Event(),
             voice=voice,
             config={field: as_text(value).encode() for field, value in config.items()},
             limits=self.allowance.limits,
             observer=self.settings.observer,
             on_worn=on_worn,
+            **calls,
         )
         return Guest(
             self._wasm,

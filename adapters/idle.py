@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from adapters.net.errors import StreamIdleError
 
 if TYPE_CHECKING:
-    from adapters.stream import AdapterStream
+    from adapters.channel import Channel
 
 __all__ = ["IdleWatch"]
 
@@ -20,12 +20,12 @@ class IdleWatch:
     Time in which the consumer makes the plugin wait does not count, nor any in which it is busy otherwise.
 
     Args:
-        stream: The stream, with its limit and its clock.
+        channel: The stream's, with its limit and its clock.
     """
 
-    def __init__(self, stream: AdapterStream) -> None:
-        self._stream = stream
-        self._since = stream.monotonic()
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._since = channel.monotonic()
 
     def look(self, *, busy: bool = False) -> None:
         """Raises ``StreamIdleError`` if no item has come for longer than the limit; to be called now and then.
@@ -33,14 +33,14 @@ class IdleWatch:
         Args:
             busy: Whether there is something to wait for before an item can come: a connection, or the guest.
         """
-        limit, now = self._stream.idle_limit, self._stream.monotonic()
+        limit, now = self._channel.idle_limit, self._channel.monotonic()
         if limit is None:
             return
-        if busy or self._stream.backed_up:
+        if busy or self._channel.backed_up:
             self._since = now
-        since = max(self._since, self._stream.last_arrival or 0.0)
+        since = max(self._since, self._channel.last_arrival or 0.0)
         if now - since > limit:
-            raise StreamIdleError(str(self._stream.key), limit)
+            raise StreamIdleError(str(self._channel.key), limit)
 
     async def keep_looking(self, every: float, busy: Callable[[], bool]) -> NoReturn:
         """Look every so many seconds, until it raises."""

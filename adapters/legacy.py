@@ -21,9 +21,9 @@ from adapters.pool import Pool
 from detectors.rules import PluginKind
 
 if TYPE_CHECKING:
+    from adapters.channel import Channel
     from adapters.runtime.guest import Guest
     from adapters.settings import AdapterSettings
-    from adapters.stream import AdapterStream
     from detectors.report import ModuleReport
 
 __all__ = ["ADAPTER", "legacy_adapter"]
@@ -57,9 +57,9 @@ def legacy_adapter(name: str, wasm: bytes, report: ModuleReport, settings: Adapt
         if config or (dialect.configure_always and report.has_export(dialect.configure)):
             await host.configure(guest, dialect.configure, config)
 
-    def drive(stream: AdapterStream) -> LegacyDriver:
-        stream_id = f"{stream.key.type}-{next(stream_numbers)}"
-        return LegacyDriver(host, dialect, stream, stream_id, encoder=encoder, pool=pool)
+    def drive(channel: Channel) -> LegacyDriver:
+        stream_id = f"{channel.key.type}-{next(stream_numbers)}"
+        return LegacyDriver(host, dialect, channel, stream_id, encoder=encoder, pool=pool)
 
     host = PluginHost(name, wasm, report, settings, configure)
     decided = dialect.encoding or settings.message_encoding or declared(report)

@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from adapters.answers import Action, Answer, JudgedAnswer, as_reason, decode_answer, incomplete
+from adapters.answers import Action, Answer, JudgedAnswer, judged
+from adapters.channel import Channel
 from adapters.contract import EventKind
 from adapters.dialects import Dialect, StreamSetup, same_parameters
 from adapters.encoding import Encoder
 from adapters.errors import PluginCallError, PluginProtocolError, StreamRejectedError
+from adapters.feed import Feed
 from adapters.heartbeat import Heart
 from adapters.host import PluginHost
 from adapters.idle import IdleWatch
+from adapters.legacy_pump import Pump, Requests
 from adapters.live_guest import LiveGuest
 from adapters.net.errors import ConnectionLostError
-from adapters.plugin_info import MessageEncoding
 from adapters.pool import Pool
 from adapters.recovery import Recovery
 from adapters.runtime.replies import decode_object
-from adapters.stream import AdapterStream
 from adapters.watchdog import Signs, Watchdog
 from detectors.errors import CompatError, MachineError, NetworkError, PluginError
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LegacyDriver"]
 
-_MESSAGE = "handle_stream_message"
 _LOOKS = 10  # for a stale stream, within its limit
 _LOOK_EVERY = 1.0  # seconds between two looks at whether anything comes
 
@@ -60,19 +60,20 @@ class LegacyDriver:
     Args:
         host: The plugin.
         dialect: What it speaks.
-        stream: What to feed.
+        channel: What to feed.
         stream_id: The id that is proposed to the plugin.
         encoder: Gives messages to the plugin as it wants them.
         pool: Says which of the plugin's shared guests the stream is pinned to.
     """
 
     def __init__(
-        self, host: PluginHost, dialect: Dialect, stream: AdapterStream, stream_id: str, *, encoder: Encoder, pool: Pool
+        self, host: PluginHost, dialect: Dialect, channel: Channel, stream_id: str, *, encoder: Encoder, pool: Pool
     ) -> None:
         self._host = host
         self._bounds = host.settings.bounds
         self._dialect = dialect
-        self._stream = stream
+        self._channel = channel
+        self._feed = Feed(channel)
         self._proposed_id = stream_id
         self._encoder = encoder
         self._pool = pool
@@ -82,12 +83,10 @@ class LegacyDriver:
         self._setup: StreamSetup | None = None
         self._guest: LiveGuest | None = None
         self._socket: GuardedSocket | None = None
-        self._heart: Heart | None = None  # the socket's
-        self._recovery = Recovery(host.name, stream, host.settings.backoff)
+        self._recovery = Recovery(host.name, channel, host.settings.backoff)
         self._connected_at: float | None = None  # by the stream's clock
         self._told_of_heartbeat = False
         self._failed_in_a_row = 0
-        self._messages = 0  # of the connection
         self._connected_once = False
         self._told_connected = False  # and not told that it is disconnected since
 
@@ -103,7 +102,7 @@ class LegacyDriver:
             except (PluginError, NetworkError, MachineError) as error:
                 if self._host.allowance.grows_after(error):
                     wait = 0.0
-                    self._stream.tell(EventKind.MEMORY, self._host.allowance.told(error))
+                    self._channel.tell(EventKind.MEMORY, self._host.allowance.told(error))
                 elif not self._recovery.tolerates(error, connected=self._connected_once):
                     raise
                 else:
@@ -115,13 +114,13 @@ class LegacyDriver:
 
     def _tell_broken(self, error: CompatError, wait: float) -> None:
         if isinstance(error, PluginError) and self._guest is not None and not self._guest.guest.usable:
-            self._stream.tell(EventKind.RESTART, f"the guest is replaced: {error}")
-        self._stream.tell(EventKind.RECONNECT, f"connecting anew in {wait:.1f} s: {error}")
+            self._channel.tell(EventKind.RESTART, f"the guest is replaced: {error}")
+        self._channel.tell(EventKind.RECONNECT, f"connecting anew in {wait:.1f} s: {error}")
         self._recovery.tell_gap("the connection was interrupted")
 
     def _stood(self) -> float:
         """Seconds for which the connection of this attempt has been open."""
-        return 0.0 if self._connected_at is None else self._stream.monotonic() - self._connected_at
+        return 0.0 if self._connected_at is None else self._channel.monotonic() - self._connected_at
 
     async def _attempt(self) -> NoReturn:
         """Everything from preparing to the end of one connection.
@@ -133,9 +132,9 @@ class LegacyDriver:
         try:
             await self._prepare()
             await self._connect()
-            heart = await self._greet()
+            pump = await self._greet()
             self._connected_once = True
-            await heart.beat_beside(self._pump(heart), *self._watches(heart))
+            await pump.heart.beat_beside(pump.push(), pump.read(), *self._watches(pump))
         except (NetworkError, MachineError) as error:
             with contextlib.suppress(_Reconnect):  # which is what happens anyway
                 await self._tell_disconnected(str(error))
@@ -144,22 +143,22 @@ class LegacyDriver:
             url = "" if self._setup is None else self._setup.url
             raise ConnectionLostError(url, f"the plugin wants a new one: {request}") from None
 
-    def _watches(self, heart: Heart) -> Iterator[Coroutine[Any, Any, NoReturn]]:
-        if self._stream.idle_limit is not None:
-            every = self._stream.idle_limit / _LOOKS
-            yield IdleWatch(self._stream).keep_looking(every, busy=lambda: heart.busy > every)
-        yield self._keep_looking(Watchdog(self._host.name, self._stream, self._host.settings.progress))
+    def _watches(self, pump: Pump) -> Iterator[Coroutine[Any, Any, NoReturn]]:
+        if self._channel.idle_limit is not None:
+            every = self._channel.idle_limit / _LOOKS
+            yield IdleWatch(self._channel).keep_looking(every, busy=lambda: pump.busy > every)
+        yield self._keep_looking(Watchdog(self._host.name, self._channel, self._host.settings.progress), pump)
 
-    async def _keep_looking(self, watchdog: Watchdog) -> NoReturn:
-        before = self._stream.stats.received
+    async def _keep_looking(self, watchdog: Watchdog, pump: Pump) -> NoReturn:
+        before = self._channel.received
         while True:
             signs = Signs(
                 opened=1,
                 open=1,
                 open_for=self._stood(),
-                taken=self._messages,
-                items=self._stream.stats.received - before,
-                backed_up=self._stream.backed_up,
+                taken=pump.taken,
+                items=self._channel.received - before,
+                backed_up=self._channel.backed_up,
             )
             watchdog.look(signs)
             await asyncio.sleep(_LOOK_EVERY)
@@ -167,7 +166,7 @@ class LegacyDriver:
     async def _prepare(self) -> None:
         """Ask the plugin for the set-up, anew for every connection: tokens expire, and guests are replaced."""
         self._connected_at = None
-        name, export, key = self._host.name, self._dialect.prepare, self._stream.key
+        name, export, key = self._host.name, self._dialect.prepare, self._channel.key
         patience = None if self._connected_once else self._bounds.rate_limits_timeout
         await self._host.limits.acquire(f"{key.type}Stream", patience)
         self._guest = await self._host.shared(f"streams {self._place}")
@@ -201,60 +200,31 @@ class LegacyDriver:
             with contextlib.suppress(_Reconnect):  # that is what happens anyway, if there has been a connection before
                 await self._tell_plugin("error", str(error))
             raise
-        self._connected_at = self._stream.monotonic()
-        self._messages = 0
+        self._connected_at = self._channel.monotonic()
         self._told_connected = True
         await self._tell_plugin("connected")
 
-    async def _greet(self) -> Heart:
-        assert self._socket is not None and self._setup is not None  # noqa: S101, PT018 - _connect has set both
-        heart = self._heart = Heart(self._setup.heartbeat, self._socket, self._bounds, self._stream.monotonic)
+    async def _greet(self) -> Pump:
+        assert self._guest is not None and self._setup is not None and self._socket is not None  # noqa: S101, PT018
+        heart = Heart(self._setup.heartbeat, self._socket, self._bounds, self._channel.monotonic)
         for message in self._setup.initial_messages:
             await heart.send(message)
         if not self._told_of_heartbeat:
             self._told_of_heartbeat = True
             for change in filter(None, (*self._setup.heartbeat.changes, heart.problem)):
-                self._stream.tell(EventKind.HEARTBEAT, change)
-        return heart
-
-    async def _pump(self, heart: Heart) -> NoReturn:
-        while True:
-            message = await heart.receive()
-            self._messages += 1
-            received_at = self._stream.clock()
-            with contextlib.suppress(UnicodeDecodeError):
-                message = message if isinstance(message, str) else message.decode()
-            if isinstance(message, bytes) or not await heart.takes(message):
-                await self._push(message, received_at)
-
-    async def _push(self, message: str | bytes, received_at: int) -> None:
-        reply = await self._encoder.deliver(message, self._give)
-        if reply is None:
-            self._tell_unreadable()
-            return
-        answer = self._obey(_MESSAGE, reply)
-        if answer is None:
-            if reply.silent:  # it may not even have looked at it
-                self._stream.tell(EventKind.GAP, "an item may be missing: the plugin answered nothing to a message")
-            return
-        if answer.action == Action.DATA:
-            data_type = answer.data_type or self._stream.key.type
-            await self._stream.offer_here(self._stream.key, received_at, data_type, bytes(answer.data))
-        elif answer.action == Action.SEND and self._heart is not None:
-            await self._heart.send(answer.send_message)
-
-    async def _give(self, message: str) -> JudgedAnswer:
-        request = {"message": message, "messageType": "data"}
-        if self._setup is not None and self._setup.context is not None:
-            request["streamContext"] = self._setup.context
-        return await self._ask(_MESSAGE, request, self._bounds.message_timeout)
-
-    def _tell_unreadable(self) -> None:
-        if self._encoder.known() == MessageEncoding.TEXT:
-            self._stream.tell(EventKind.GAP, "a binary message is no UTF-8 text and was dropped", lost=1)
-        else:
-            problem = "a binary message is no UTF-8 text, and it is not known whether the plugin reads base64"
-            self._stream.tell(EventKind.GAP, problem)
+                self._channel.tell(EventKind.HEARTBEAT, change)
+        names = {"streamId": self._setup.stream_id, "connectionId": self._connection_id}
+        return Pump(
+            channel=self._channel,
+            feed=self._feed,
+            heart=heart,
+            guest=self._guest.guest,
+            encoder=self._encoder,
+            requests=Requests.of(names, self._setup.context),
+            bounds=self._bounds,
+            obey=self._obey,
+            redact=self._host.redact,
+        )
 
     async def _tell_disconnected(self, problem: str = "", timeout: float | None = None) -> None:
         """Tell the plugin that its connection is gone, once, and only if it has heard that there was one."""
@@ -277,18 +247,7 @@ class LegacyDriver:
         request = {"streamId": stream_id, "connectionId": self._connection_id, **request}
         guest = self._guest.guest
         outcome = await guest.attempt(export, msgspec.json.encode(request), timeout=timeout)
-        reason = "" if outcome.ok else guest.reason_of(outcome) or f"return code {outcome.code}"
-        if export == _MESSAGE and outcome.ok and not outcome.output:
-            return JudgedAnswer(Answer(), "it answered nothing", failed=True, silent=True)
-        try:
-            # Older plugins answer an event with nothing at all.
-            answer = decode_answer(outcome.output) if outcome.output or not outcome.ok else Answer()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return JudgedAnswer(Answer(), reason or f"its answer is unusable: {error}", failed=True)
-        if not outcome.ok or answer.success is False:
-            return JudgedAnswer(answer, reason or self._host.redact(as_reason(answer.error)), failed=True)
-        problem = incomplete(answer)
-        return JudgedAnswer(answer, problem, failed=bool(problem))
+        return judged(outcome, guest.reason_of, self._host.redact, silence_fails=False)
 
     def _obey(self, export: str, reply: JudgedAnswer) -> Answer | None:
         """Do what the plugin says of the connection.
@@ -313,17 +272,17 @@ class LegacyDriver:
 
     def _failed(self, export: str, reason: str) -> None:
         """Tell that the plugin failed on one message; raises when it fails on every one."""
-        self._stream.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
+        self._channel.tell(EventKind.PLUGIN_ERROR, f"{export}: {reason or 'it failed without a reason'}")
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= self._bounds.failures_in_a_row:
             raise _Close(self._rejected(f"it failed on {self._failed_in_a_row} messages in a row, last: {reason}"))
 
     def _rejected(self, reason: str) -> StreamRejectedError:
         # The plugin uses its dialect's words, which may not be those of the key.
-        return StreamRejectedError(self._host.name, str(self._stream.key), reason, hint=same_parameters(reason))
+        return StreamRejectedError(self._host.name, str(self._channel.key), reason, hint=same_parameters(reason))
 
     async def _disconnect(self) -> None:
-        socket, self._socket, self._heart = self._socket, None, None
+        socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()
 

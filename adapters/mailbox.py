@@ -1,31 +1,56 @@
 """Where items wait for their one consumer, be it a task on an event loop or a thread of its own.
 
-Producers may be on any thread. Nothing is bounded here: who puts items in looks after that, under the same lock, and
-may give a line that is.
+Producers may be on any thread, and put in one item or many; the consumer takes one or many. Either is one lock and one
+wake-up at most: none is sent while another is on its way. Nothing is bounded here: who puts items in looks after that,
+under the same lock, and may give a line that is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from adapters.arguments import whole
+from adapters.errors import StreamUsageError
 
 if TYPE_CHECKING:
-    from adapters.contract import StreamData
+    from adapters.contract import StreamData, StreamKey
 
-__all__ = ["Line", "Mailbox"]
+__all__ = ["BATCH", "Batches", "Line", "Mailbox", "call_soon", "check_limit", "running_loop"]
 
-_BREATH = 64  # items handed out before the event loop gets a turn
+BATCH = 1_000
+"""Items that a batch has at most, where the consumer does not say."""
+
+_BREATH = 60  # items handed out before the event loop gets a turn
+_LIMIT = whole(1, "items")
+
+
+def check_limit(limit: int, call: str, key: StreamKey) -> int:
+    """The limit of batches that was given, unless it is no whole number from 1 on.
+
+    Args:
+        limit: What was given.
+        call: What it was given to, for example ``batches``.
+        key: Of which stream.
+
+    Raises:
+        StreamUsageError: It is none.
+    """
+    if not _LIMIT.holds(limit):  # the key's text takes longer than this look
+        _LIMIT.check(limit, call, "limit", of=f"stream {key}", error=StreamUsageError)
+    return limit
 
 
 class Line(Protocol):
     """Where items wait, with the monotonic seconds of their arrival. It is iterated over from the next one on."""
 
-    def append(self, entry: tuple[float, StreamData], /) -> None:
-        """Put one at the end."""
+    def extend(self, entries: Iterable[tuple[float, StreamData]], /) -> None:
+        """Put some at the end."""
         ...
 
     def popleft(self) -> tuple[float, StreamData]:
@@ -44,7 +69,7 @@ class Mailbox:
     """Items in the order in which they were put in.
 
     Args:
-        taken: Told of every item that is taken, under the lock.
+        taken: Told of the items that are taken at once, under the lock.
         line: Where they wait; used under the lock only.
 
     Attributes:
@@ -52,7 +77,7 @@ class Mailbox:
         delivered: How many items have been taken.
     """
 
-    def __init__(self, taken: Callable[[StreamData], None], line: Line | None = None) -> None:
+    def __init__(self, taken: Callable[[Sequence[StreamData]], None], line: Line | None = None) -> None:
         self.lock = threading.Lock()
         self.delivered = 0
         self._taken = taken
@@ -62,8 +87,8 @@ class Mailbox:
         self._deserted = False
         self._task_waits: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
         self._threads = threading.Condition(self.lock)
-        self._threads_wait = 0
-        self._breath = 0
+        self._thread_waits = False  # like the task, only until it is woken
+        self._breath = 0  # items handed out since the event loop had a turn
 
     def __len__(self) -> int:
         return len(self._items)
@@ -83,19 +108,26 @@ class Mailbox:
     def put(self, item: StreamData, now: float) -> None:
         """Put an item in that arrived at ``now`` (monotonic seconds); under the lock. Nobody is woken by that."""
         if not self._deserted:
-            self._items.append((now, item))
+            self._items.extend(((now, item),))
+
+    def put_all(self, items: Sequence[StreamData], now: float) -> None:
+        """Put items in that arrived at ``now`` (monotonic seconds); under the lock. Nobody is woken by that."""
+        if not self._deserted:
+            self._items.extend([(now, item) for item in items])
 
     def wake(self) -> None:
-        """Wake the consumer; without the lock, after one item or many."""
+        """Wake the consumer; without the lock, after one item or many. Costs nothing while it has not run yet."""
         # Whoever waits has said so under the lock, under which the item was put in: this look needs none.
-        if self._task_waits is None and not self._threads_wait:
+        if self._task_waits is None and not self._thread_waits:
             return
         with self.lock:
-            self._threads.notify_all()
             waiter, self._task_waits = self._task_waits, None
+            if self._thread_waits:
+                self._thread_waits = False
+                self._threads.notify_all()
         if waiter is not None:
             loop, future = waiter
-            if loop is _running_loop():
+            if loop is running_loop():
                 _release(future)
             elif not loop.is_closed():
                 loop.call_soon_threadsafe(_release, future)
@@ -118,25 +150,49 @@ class Mailbox:
 
     async def next(self) -> StreamData:
         """The next item. Raises ``StopAsyncIteration`` at the end, or the error. Whoever is cancelled has lost none."""
-        self._breath += 1
+        if self._breath < _BREATH:
+            with self.lock:
+                if self._items:  # as it mostly is where items come fast: nothing waits, and no list is made
+                    self._breath += 1
+                    return self._take_one()
+        return (await self.next_batch(1))[0]
+
+    async def next_batch(self, limit: int) -> list[StreamData]:
+        """What is there, ``limit`` items at most; waits only if there is nothing. Whoever is cancelled has lost none.
+
+        Raises:
+            StopAsyncIteration: The end.
+            BaseException: The error.
+        """
         if self._breath >= _BREATH:
             self._breath = 0
             await asyncio.sleep(0)
         while True:
             with self.lock:
-                if (item := self._take()) is not None:
-                    return item
+                if items := self._take(limit):
+                    self._breath += len(items)
+                    return items
                 if self._over():
                     raise StopAsyncIteration
                 loop = asyncio.get_running_loop()
                 future = loop.create_future()
                 self._task_waits = (loop, future)
-            await future
+            await future  # nothing is taken before it, so nothing is lost if this is cancelled
+            self._breath = 0
 
     def receive(self, timeout: float | None) -> StreamData | None:
-        """The next item, ``None`` at the end; blocks the thread.
+        """The next item, ``None`` at the end; blocks the thread. See ``receive_batch``."""
+        with self.lock:
+            if self._items:
+                return self._take_one()
+        items = self.receive_batch(1, timeout)
+        return items[0] if items else None
+
+    def receive_batch(self, limit: int, timeout: float | None) -> list[StreamData]:
+        """What is there, ``limit`` items at most, none at the end; blocks the thread while there is nothing.
 
         Args:
+            limit: How many, 1 or more.
             timeout: Seconds; ``None`` to wait for as long as it takes.
 
         Raises:
@@ -145,23 +201,32 @@ class Mailbox:
         """
         until = None if timeout is None else time.monotonic() + timeout
         with self.lock:
-            while (item := self._take()) is None and not self._over():
+            while not (items := self._take(limit)) and not self._over():
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError
-                self._threads_wait += 1
-                try:
-                    self._threads.wait(None if left is None else min(left, threading.TIMEOUT_MAX))
-                finally:
-                    self._threads_wait -= 1
-            return item
+                self._thread_waits = True
+                self._threads.wait(None if left is None else min(left, threading.TIMEOUT_MAX))
+            return items
 
-    def _take(self) -> StreamData | None:
-        if not self._items:
-            return None
+    def _take(self, limit: int) -> list[StreamData]:
+        """So many items at most, perhaps none."""
+        count = len(self._items)
+        if not count:
+            return []
+        if limit < count:
+            items = [self._items.popleft()[1] for _ in range(limit)]
+        else:
+            items = [item for _, item in self._items]
+            self._items.clear()
+        self.delivered += len(items)
+        self._taken(items)
+        return items
+
+    def _take_one(self) -> StreamData:
         item = self._items.popleft()[1]
         self.delivered += 1
-        self._taken(item)
+        self._taken((item,))
         return item
 
     def _over(self) -> bool:
@@ -171,11 +236,37 @@ class Mailbox:
         return self._ended or self._deserted
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+class Batches:
+    """The items of a mailbox in lists. It goes on after a wait that was cancelled, as no asynchronous generator does.
+
+    Args:
+        mailbox: Where the items are taken from, by whoever else as well.
+        limit: How many a list has at most.
+    """
+
+    def __init__(self, mailbox: Mailbox, limit: int) -> None:
+        self._mailbox = mailbox
+        self._limit = limit
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, list[StreamData]]:
+        return self._mailbox.next_batch(self._limit)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs on this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def call_soon(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> None:
+    """Call a function in the next turn of an event loop, from any thread; not where it is closed."""
+    with contextlib.suppress(RuntimeError):
+        (loop.call_soon if loop is running_loop() else loop.call_soon_threadsafe)(work)
 
 
 def _release(future: asyncio.Future[None]) -> None:

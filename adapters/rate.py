@@ -20,12 +20,12 @@ class Rate:
         self._second = int(now)
         self._counts = [0] * SPAN
 
-    def count(self, now: float) -> None:
-        """Count one item."""
+    def count(self, now: float, items: int = 1) -> None:
+        """Count items that have come."""
         second = int(now)
         if second != self._second:
             self._advance(second)
-        self._counts[second % SPAN] += 1
+        self._counts[second % SPAN] += items
 
     def per_second(self, now: float) -> float:
         """Items a second over the last ``SPAN`` seconds, or over all the time if that is shorter (1 s at least)."""

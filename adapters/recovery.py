@@ -25,8 +25,8 @@ from adapters.runtime.errors import GuestStoppedError, PluginTimeoutError, Plugi
 from detectors.errors import CompatError, MachineError, NetworkError, PluginError
 
 if TYPE_CHECKING:
+    from adapters.channel import Channel
     from adapters.settings import Backoff
-    from adapters.stream import AdapterStream
 
 __all__ = ["RULES", "Budget", "Recovery", "Rule", "Since", "rule_for"]
 
@@ -102,13 +102,13 @@ class Recovery:
 
     Args:
         plugin: The plugin's name.
-        stream: The stream. Its state is changed and its events are told here, and its clock is used.
+        channel: The stream's. Its state is changed and its events are told here, and its clock is used.
         backoff: How long to wait, and how often.
     """
 
-    def __init__(self, plugin: str, stream: AdapterStream, backoff: Backoff) -> None:
+    def __init__(self, plugin: str, channel: Channel, backoff: Backoff) -> None:
         self._plugin = plugin
-        self._stream = stream
+        self._channel = channel
         self._backoff = backoff
         self._failures = 0  # of any sort
         self._defects = 0  # those that count against the attempts
@@ -124,7 +124,7 @@ class Recovery:
             error: What happened.
             connected: Whether the stream has had a connection.
         """
-        rule, delivered = rule_for(error), self._stream.stats.received > 0
+        rule, delivered = rule_for(error), self._channel.received > 0
         met = {Since.EVER: True, Since.CONNECTED: connected or delivered, Since.DELIVERED: delivered}
         return rule is not None and met[rule.since]
 
@@ -142,7 +142,7 @@ class Recovery:
             RestartsExhaustedError: The plugin's failures have used up the attempts.
             OutageError: The network's failures have used up the patience, or would if the server had its way.
         """
-        now = self._stream.monotonic()
+        now = self._channel.monotonic()
         if self._was_healthy(0.0 if isinstance(error, StreamIdleError) else stood):
             self._failures = self._defects = 0
             self._ailing_since = None
@@ -153,34 +153,34 @@ class Recovery:
         self._reasons.append(str(error))
         asked = _wish(error)
         self._raise_if_spent(error, now - self._ailing_since + (asked or 0.0))
-        self._stream.enter_state(StreamState.RECOVERING, str(error))
+        self._channel.enter_state(StreamState.RECOVERING, str(error))
         wait = self._backoff.wait_after(self._failures)
         # Not before it was asked for, and not all callers at that moment.
         return wait if asked is None else asked + wait
 
     def tell_gap(self, why: str) -> None:
         """Tell that items may be missing: once, however many attempts it takes to go on, and not before the first."""
-        place = self._stream.stats.received
+        place = self._channel.received
         if place and place != self._gap_told_before:
             self._gap_told_before = place
-            self._stream.tell(EventKind.GAP, f"items may be missing: {why}")
+            self._channel.tell(EventKind.GAP, f"items may be missing: {why}")
 
     def _was_healthy(self, stood: float) -> bool:
-        before, self._received = self._received, self._stream.stats.received
+        before, self._received = self._received, self._channel.received
         healthy_after = self._backoff.healthy_after
-        flowed = self._stream.flowing >= healthy_after and self._received > before
+        flowed = self._channel.flowing >= healthy_after and self._received > before
         return flowed or stood >= healthy_after * _QUIET
 
     def _raise_if_spent(self, error: CompatError, seconds: float) -> None:
         rule, backoff = rule_for(error), self._backoff
         patient = rule is not None and rule.budget is Budget.PATIENCE
         spent = patient and seconds >= backoff.patience
-        if not patient or not self._stream.stats.received:
+        if not patient or not self._channel.received:
             self._defects += 1
             spent = spent or self._defects > backoff.attempts
         if spent:
             kind = OutageError if patient else RestartsExhaustedError
-            raise kind(self._plugin, str(self._stream.key), tuple(self._reasons), self._failures) from error
+            raise kind(self._plugin, str(self._channel.key), tuple(self._reasons), self._failures) from error
 
 
 def _wish(error: CompatError) -> float | None:

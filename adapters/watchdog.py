@@ -25,7 +25,7 @@ from adapters.progress import Progress
 from detectors.errors import CompatError
 
 if TYPE_CHECKING:
-    from adapters.stream import AdapterStream
+    from adapters.channel import Channel
 
 __all__ = ["ROWS", "Row", "Signs", "Watchdog"]
 
@@ -269,16 +269,16 @@ class Watchdog:
 
     Args:
         plugin: The plugin's name.
-        stream: The stream, where events go.
+        channel: The stream's, where events go.
         progress: The times.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, plugin: str, stream: AdapterStream, progress: Progress, clock: Callable[[], float] = time.monotonic
+        self, plugin: str, channel: Channel, progress: Progress, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._plugin = plugin
-        self._stream = stream
+        self._channel = channel
         self._progress = progress
         self._clock = clock
         self._looked = clock()
@@ -308,7 +308,7 @@ class Watchdog:
                 raise row.because(signs) or self._error(row, signs, seconds)
             if self._is_to_be_told(row, seconds):
                 self._told, self._told_at[row] = row, self._now
-                self._stream.tell(EventKind.PROGRESS, f"{row.seen} for {seconds:.0f} s: {self._facts(signs)}")
+                self._channel.tell(EventKind.PROGRESS, f"{row.seen} for {seconds:.0f} s: {self._facts(signs)}")
 
     def _is_to_be_told(self, row: Row, seconds: float) -> bool:
         if not row.told or self._told is not None or seconds < self._limit(row.told):
@@ -344,5 +344,5 @@ class Watchdog:
 
     def _error(self, row: Row, signs: Signs, seconds: float) -> NoProgressError:
         return NoProgressError(
-            self._plugin, str(self._stream.key), row.seen, seconds, self._facts(signs), setting=row.ends
+            self._plugin, str(self._channel.key), row.seen, seconds, self._facts(signs), setting=row.ends
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from compat import Candle, ConnectionLostError, Socket
@@ -82,20 +83,23 @@ _HALF = Decimal("0.5")
 
 
 class _FeedSocket:
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Iterable[str]) -> None:
         self._messages = iter(feed)
         self._acknowledged = False
         self._closed = asyncio.Event()
 
     async def receive(self) -> str | bytes:
+        return (await self.receive_many(1))[0]
+
+    async def receive_many(self, most: int) -> list[str | bytes]:
         if not self._acknowledged:
             self._acknowledged = True
-            return ACKNOWLEDGEMENT
-        message = next(self._messages, None)
-        if message is None:
+            return [ACKNOWLEDGEMENT]
+        messages: list[str | bytes] = list(itertools.islice(self._messages, most))
+        if not messages:
             await self._closed.wait()
             raise ConnectionLostError("wss://stream.simex.example/ws", "the feed is at its end")
-        return message
+        return messages
 
     async def send(self, message: str) -> None:
         """The subscription; its acknowledgement is on its way."""
@@ -105,9 +109,13 @@ class _FeedSocket:
 
 
 class FeedConnector:
-    """Connects to a feed instead of the network."""
+    """Connects to a feed instead of the network.
 
-    def __init__(self, feed: Feed) -> None:
+    Args:
+        feed: A ``Feed``, or messages that were made of one.
+    """
+
+    def __init__(self, feed: Iterable[str]) -> None:
         self._feed = feed
 
     async def connect(self, url: str, *, headers: Mapping[str, str], subprotocol: str | None) -> Socket:  # noqa: ARG002

@@ -1,31 +1,36 @@
-"""A generic plugin in a plain host of the Extism SDK, for comparison: functions that answer, and nothing else."""
+"""A plugin in a plain host of the Extism SDK, for comparison: functions that answer, and nothing else."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable, Iterable
 
 import extism
 
-from adapters.candles import read_candle
+from benchmarks.bare import data_of
+from benchmarks.cases import Case, Outcome, start_stream_input
 from benchmarks.feed import ACKNOWLEDGEMENT, Feed
-from benchmarks.guests import KEY
-from benchmarks.ledger import Ledger
-from benchmarks.meter import Meter
-from compat import StreamKey
+from benchmarks.payloads import number_and_time, numbers_of_requests, problems_of
+from benchmarks.stopwatch import Stopwatch
 
-__all__ = ["stream_through_plain_sdk"]
+__all__ = ["plain_sdk", "stream_through_plain_sdk"]
 
 _SUCCESS = json.dumps({"success": True})
 
 
-def stream_through_plain_sdk(wasm: bytes, feed: Feed, meter: Meter, ledger: Ledger) -> None:
-    """Let the plugin stream until the feed is at its end.
+def stream_through_plain_sdk(wasm: bytes, feed: Iterable[str], published: Callable[[str], object]) -> None:
+    """Let a generic plugin stream until the feed is at its end.
+
+    Args:
+        wasm: Its module.
+        feed: The messages.
+        published: Takes each request of ``publish_stream_data``.
 
     Raises:
         extism.Error: The plugin failed before.
     """
-    messages = itertools.chain([ACKNOWLEDGEMENT], feed)
+    messages, ended = itertools.chain([ACKNOWLEDGEMENT], feed), False
 
     def function(name: str, answer: object) -> object:
         wrapped = extism.host_fn(name=name, namespace="env", signature=([extism.ValType.I64], [extism.ValType.I64]))
@@ -38,16 +43,15 @@ def stream_through_plain_sdk(wasm: bytes, feed: Feed, meter: Meter, ledger: Ledg
         return answer
 
     def ws_receive(plugin: object, params: list[object], results: list[object]) -> None:
+        nonlocal ended
         plugin.input_string(params[0])  # type: ignore[attr-defined]
         message = next(messages, None)
-        reply = {"success": False, "error": "the end"} if message is None else {"success": True, "message": message}
+        ended = message is None
+        reply = {"success": False, "error": "the end"} if ended else {"success": True, "message": message}
         plugin.return_string(results[0], json.dumps(reply))  # type: ignore[attr-defined]
 
     def publish(plugin: object, params: list[object], results: list[object]) -> None:
-        request = json.loads(plugin.input_string(params[0]))  # type: ignore[attr-defined]
-        candle = read_candle(json.dumps(request["data"]).encode())
-        ledger.note_item(meter.done, feed.number_of(candle))
-        meter.tick()
+        published(plugin.input_string(params[0]))  # type: ignore[attr-defined]
         plugin.return_string(results[0], _SUCCESS)  # type: ignore[attr-defined]
 
     functions = [
@@ -61,7 +65,29 @@ def stream_through_plain_sdk(wasm: bytes, feed: Feed, meter: Meter, ledger: Ledg
     ]
     plugin = extism.Plugin(wasm, wasi=True, functions=functions)
     try:
-        plugin.call("start_stream", json.dumps(StreamKey.parse(KEY).to_wire()))
+        plugin.call("start_stream", start_stream_input("generic"))
     except extism.Error:
-        if meter.done < feed.count:
+        if not ended:
             raise
+
+
+def plain_sdk(case: Case) -> Outcome:
+    """Run a plugin of either kind in a plain host."""
+    watch, feed, taken = Stopwatch(case.count), list(Feed("constant", case.count)), list[bytes]()
+
+    def take(payload: bytes) -> None:
+        taken.append(payload)
+        watch.add(1)
+
+    wasm = case.path.read_bytes()
+    if case.kind == "generic":
+        stream_through_plain_sdk(wasm, feed, lambda request: take(request.encode()))
+        numbers = numbers_of_requests(taken)
+    else:
+        plugin = extism.Plugin(wasm, wasi=True, functions=[])
+        plugin.call("prepare_stream", start_stream_input("legacy"))
+        described = {"streamId": "s1", "connectionId": "c1", "messageType": "data"}
+        for text in feed:
+            take(bytes(plugin.call("handle_stream_message", json.dumps({**described, "message": text}))))
+        numbers = [number_and_time(data_of(answer))[0] for answer in taken]
+    return Outcome(watch.values(), problems_of(numbers, case.count))

@@ -1,7 +1,7 @@
 """The command ``plugin-compat``, which is ``python -m compat`` as well: how it begins, and how it is interrupted.
 
 To import what the commands need takes half a second, in which Ctrl-C would end in a traceback. So nothing is imported
-here that is not cheap, and ``compat/__init__.py`` imports nothing that is not either.
+here that is not cheap, and ``compat/__init__.py`` imports nothing that is not either. The version is told at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from compat.version import TOLD
+
 __all__ = ["main"]
 
 _INTERRUPTED, _TERMINATED = 130, 143  # 128 and the signal's number, as shells have it
@@ -19,6 +21,9 @@ _INTERRUPTED, _TERMINATED = 130, 143  # 128 and the signal's number, as shells h
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"{TOLD}\n")
+        return
     terminating: list[int] = []
 
     def terminate(number: int, frame: FrameType | None) -> None:

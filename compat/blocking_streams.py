@@ -13,6 +13,7 @@ from typing import Self
 from adapters.contract import Stream as AsyncStream
 from adapters.contract import StreamData, StreamEvent, StreamKey, StreamState, StreamStats
 from adapters.errors import StreamUsageError
+from adapters.mailbox import BATCH, check_limit
 from compat import subscription as _subscription
 from compat.background import BackgroundLoop
 from compat.status import SubscriptionStats
@@ -20,8 +21,24 @@ from compat.status import SubscriptionStats
 __all__ = ["Stream", "Subscription"]
 
 
+class _Batches:
+    """Lists of items until there are none; goes on after it was interrupted, as no generator does."""
+
+    def __init__(self, get: Callable[[], list[StreamData]]) -> None:
+        self._get = get
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> list[StreamData]:
+        items = self._get()
+        if not items:
+            raise StopIteration
+        return items
+
+
 class _Iterated:
-    """What a stream and a subscription have in common: their items, one by one."""
+    """What a stream and a subscription have in common: their items, one by one and in lists."""
 
     def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; ``None`` at the end.
@@ -30,6 +47,31 @@ class _Iterated:
             TimeoutError: There was none in time; nothing is lost, and more may come.
             CompatError: The stream broke.
         """
+        raise NotImplementedError
+
+    def get_batch(self, limit: int = BATCH, timeout: float | None = None) -> list[StreamData]:
+        """The items that are there, ``limit`` at most, waiting so many seconds for the first; none at the end.
+
+        Raises:
+            TimeoutError: There was none in time; nothing is lost, and more may come.
+            CompatError: The stream broke.
+            StreamUsageError: It is not open, or ``limit`` is no whole number from 1 on.
+        """
+        raise NotImplementedError
+
+    def batches(self, limit: int = BATCH) -> Iterator[list[StreamData]]:
+        """The items in lists of 1 to ``limit``: ``for items in stream.batches(): ...``.
+
+        A list has what is there, at once. It may be mixed with iteration and ``get``; see ``compat.Stream.batches``.
+
+        Raises:
+            StreamUsageError: ``limit`` is no whole number from 1 on.
+        """
+        return _Batches(functools.partial(self.get_batch, check_limit(limit, "batches", self.key)))
+
+    @property
+    def key(self) -> StreamKey:
+        """The key of the stream."""
         raise NotImplementedError
 
     def __iter__(self) -> Self:
@@ -76,6 +118,16 @@ class Stream(_Iterated):
             CompatError: It broke.
         """
         return self._stream.receive(timeout)
+
+    def get_batch(self, limit: int = BATCH, timeout: float | None = None) -> list[StreamData]:
+        """The items that are there, waiting so many seconds for the first; see ``batches``. None at the end.
+
+        Raises:
+            TimeoutError: There was none in time; nothing is lost, and the stream goes on.
+            CompatError: It broke.
+            StreamUsageError: It is not open, or ``limit`` is no whole number from 1 on.
+        """
+        return self._stream.receive_batch(check_limit(limit, "get_batch", self.key), timeout)
 
     def close(self) -> None:
         """Stop the stream. Safe to call twice."""
@@ -146,6 +198,10 @@ class Subscription(_Iterated):
     def get(self, timeout: float | None = None) -> StreamData | None:
         """The next item, waiting so many seconds at most; see ``Stream.get``."""
         return self._subscription.receive(timeout)
+
+    def get_batch(self, limit: int = BATCH, timeout: float | None = None) -> list[StreamData]:
+        """The items that are there, waiting so many seconds for the first; see ``Stream.get_batch``."""
+        return self._subscription.receive_batch(check_limit(limit, "get_batch", self.key), timeout)
 
     def unsubscribe(self) -> None:
         """End the subscription; the stream too, if nobody else is subscribed. Safe to call twice."""

@@ -28,6 +28,8 @@ from detectors.rules import PluginKind
 
 __all__ = ["StreamManager"]
 
+_AT_ONCE = 64  # items handed to subscribers before they have a turn to take them
+
 
 class _Channel:
     """One stream and those who subscribe to it."""
@@ -205,13 +207,19 @@ class StreamManager:
 
     @staticmethod
     async def _distribute(stream: Stream, subscriptions: set[Subscription]) -> None:
-        """Hand every item to every subscription, until the stream ends or no subscription is left."""
-        async for item in stream:
-            for late in [subscription for subscription in subscriptions if not subscription.put(item)]:
-                if not await late.put_in_turn(item):
-                    subscriptions.discard(late)
-            if not subscriptions:
+        """Hand every item to every subscription, until the stream ends or no subscription is left.
+
+        No more are taken out of the stream at once than those have room for who make it wait. So it waits, and with
+        it all others, where it would if the items came one by one.
+        """
+        while subscriptions:
+            batch = await anext(stream.batches(min(_AT_ONCE, *(each.room for each in subscriptions))), None)
+            if batch is None:
                 return
+            fitted = [(subscription, subscription.put_all(batch)) for subscription in subscriptions]
+            for subscription, count in fitted:
+                if count < len(batch) and not await subscription.put_in_turn(batch[count:]):
+                    subscriptions.discard(subscription)
 
     def _forget(self, key: StreamKey, channel: _Channel) -> None:
         if self._channels.get(key) is channel:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from adapters.contract import StreamData, StreamKey
@@ -39,7 +39,7 @@ class Overflow(enum.StrEnum):
 
 
 class WaitingLine(Line, Protocol):
-    """Where the items of a subscription wait, and what it has let go.
+    """Where the items of a subscription wait, and what it has let go. Made with how many may wait.
 
     Attributes:
         dropped: How many items have made room for others.
@@ -49,8 +49,8 @@ class WaitingLine(Line, Protocol):
     dropped: int
     conflated: int
 
-    def make_room(self, item: StreamData) -> bool:
-        """Make room for an item in a full line. Returns whether there is."""
+    def admits(self, count: int) -> int:
+        """How many of so many items more it takes."""
         ...
 
 
@@ -60,38 +60,55 @@ class _Keeping(deque[Entry]):
     dropped = 0
     conflated = 0
 
-    def make_room(self, item: StreamData) -> bool:  # noqa: ARG002 - none is made for any
-        return False
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self._capacity = capacity
+
+    def admits(self, count: int) -> int:
+        return min(count, self._capacity - len(self))
 
 
-class _Dropping(_Keeping):
+class _Dropping(deque[Entry]):
     """Lets the oldest go."""
 
-    def make_room(self, item: StreamData) -> bool:  # noqa: ARG002 - all are equal
-        self.popleft()
-        self.dropped += 1
-        return True
+    conflated = 0
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(maxlen=capacity)
+        self._capacity = capacity
+        self.dropped = 0
+
+    def admits(self, count: int) -> int:
+        return count
+
+    def extend(self, entries: Iterable[Entry], /) -> None:
+        before = len(self)
+        entries = list(entries)
+        super().extend(entries)
+        self.dropped += before + len(entries) - len(self)
 
 
 class _Conflating:
     """Keeps the latest of each key and data type, by the time of that latest one."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self.dropped = 0
         self.conflated = 0
         self._latest: OrderedDict[tuple[StreamKey, str], Entry] = OrderedDict()
 
-    def make_room(self, item: StreamData) -> bool:
-        if (item.key, item.data_type) not in self._latest:
-            self.popleft()
-            self.dropped += 1
-        return True
+    def admits(self, count: int) -> int:
+        return count
 
-    def append(self, entry: Entry, /) -> None:
-        identity = (entry[1].key, entry[1].data_type)
-        if self._latest.pop(identity, None) is not None:
-            self.conflated += 1
-        self._latest[identity] = entry
+    def extend(self, entries: Iterable[Entry], /) -> None:
+        for entry in entries:
+            identity = (entry[1].key, entry[1].data_type)
+            if self._latest.pop(identity, None) is not None:
+                self.conflated += 1
+            elif len(self._latest) == self._capacity:
+                self.popleft()
+                self.dropped += 1
+            self._latest[identity] = entry
 
     def popleft(self) -> Entry:
         return self._latest.popitem(last=False)[1]
@@ -106,7 +123,7 @@ class _Conflating:
         return iter(self._latest.values())
 
 
-LINES: dict[Overflow, Callable[[], WaitingLine]] = {
+LINES: dict[Overflow, Callable[[int], WaitingLine]] = {
     Overflow.ERROR: _Keeping,
     Overflow.BLOCK: _Keeping,
     Overflow.DROP_OLDEST: _Dropping,

@@ -37,7 +37,7 @@ from adapters.fields import ConfigurationField
 from adapters.net.errors import ConnectFailedError, ConnectionLostError, NetworkDeniedError, StreamIdleError
 from adapters.net.pacing import Pacing
 from adapters.net.policy import NetworkPolicy
-from adapters.net.socket import Connector, PingingSocket, Socket, WebSocketConnector
+from adapters.net.socket import BatchSocket, Connector, PingingSocket, Socket, WebSocketConnector
 from adapters.net.tls import Tls, TlsError
 from adapters.observe import Crossing, Direction, Observer
 from adapters.plugin_info import MessageEncoding, PluginInfo
@@ -74,6 +74,7 @@ from detectors.rules import PluginKind
 __all__ = [
     "AdapterSettings",
     "Backoff",
+    "BatchSocket",
     "BorderError",
     "Bounds",
     "Candle",

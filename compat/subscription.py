@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from adapters.arguments import whole
 from adapters.contract import Stream, StreamData, StreamEvent, StreamKey
 from adapters.errors import StreamUsageError
-from adapters.mailbox import Mailbox
+from adapters.mailbox import BATCH, Batches, Mailbox, call_soon, check_limit
 from compat.account import Account
 from compat.errors import SubscriberTooSlowError
 from compat.overflow import LINES, Overflow
@@ -47,10 +47,10 @@ class Subscription:
         self._overflow = Overflow(overflow)
         self._join = join
         self._leave = leave
-        self._line = LINES[self._overflow]()
+        self._line = LINES[self._overflow](buffer)
         self._account = Account(self._line, buffer)
-        blocks = self._overflow is Overflow.BLOCK
-        self._mailbox = Mailbox(self._taken if blocks else self._account.taken, self._line)
+        self._blocks = self._overflow is Overflow.BLOCK
+        self._mailbox = Mailbox(self._taken if self._blocks else self._account.taken, self._line)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room = asyncio.Event()
         self._manager_waits = False
@@ -97,36 +97,40 @@ class Subscription:
         self._begun()
         return self._account.events()
 
-    def put(self, item: StreamData) -> bool:
-        """For the manager: add an item. Returns whether that was possible; if not, see ``put_in_turn``."""
+    @property
+    def room(self) -> int:
+        """For the manager: how many items may come at once without making it wait; at least the one that may wait."""
+        return max(self._capacity - len(self._line), 1) if self._blocks else sys.maxsize
+
+    def put_all(self, items: Sequence[StreamData]) -> int:
+        """For the manager: add items, with one wake-up. Returns how many fitted; for the rest see ``put_in_turn``."""
         with self._mailbox.lock:
-            fits = not self._ended and (len(self._line) < self._capacity or self._line.make_room(item))
-            if fits:
-                self._mailbox.put(item, time.monotonic())
-            else:
+            fitted = 0 if self._ended else self._line.admits(len(items))
+            fits = fitted == len(items)
+            self._mailbox.put_all(items if fits else items[:fitted], time.monotonic())
+            if not fits:
                 self._manager_waits = True
                 self._room.clear()
-        if fits:
-            self._mailbox.wake()
-        elif self._overflow is Overflow.ERROR and not self._ended:
+        self._mailbox.wake()
+        if not fits and self._overflow is Overflow.ERROR and not self._ended:
             self.end(SubscriberTooSlowError(str(self.key), self._capacity))
-        return fits
+        return fitted
 
-    async def put_in_turn(self, item: StreamData) -> bool:
-        """For the manager: add an item for which there was no room, when there is. ``False``: none has been, ever."""
+    async def put_in_turn(self, items: Sequence[StreamData]) -> bool:
+        """For the manager: add items for which there was no room, as there is. ``False``: not for all of them, ever."""
         while not self._ended:
             await self._room.wait()
-            if self.put(item):
+            items = items[self.put_all(items) :]
+            if not items:
                 return True
         return False
 
-    def _taken(self, item: StreamData) -> None:
+    def _taken(self, items: Sequence[StreamData]) -> None:
         """There is room again; under the lock, on the subscriber's thread."""
-        self._account.taken(item)
+        self._account.taken(items)
         if self._manager_waits and self._loop is not None:
             self._manager_waits = False
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-                self._loop.call_soon_threadsafe(self._room.set)
+            call_soon(self._loop, self._room.set)  # where it is closed, nobody waits any more
 
     def end(self, error: BaseException | None) -> None:
         """For the manager: nothing more will come."""
@@ -171,10 +175,31 @@ class Subscription:
         self._begun()
         return await self._mailbox.next()
 
+    def batches(self, limit: int = BATCH) -> AsyncIterator[list[StreamData]]:
+        """The items in lists: what is there, at once; see ``Stream.batches``.
+
+        In a list one item follows the other: what ``drop-oldest`` has dropped stood before its first. Only with
+        ``conflate`` it goes over holes. They are told when the list is taken, each at its ``sequence``; where there
+        are more than 100, the others as one event, with their ``count`` and ``places``.
+
+        Args:
+            limit: How many items a list has at most.
+
+        Raises:
+            StreamUsageError: The subscription has not been entered, or ``limit`` is no whole number from 1 on.
+        """
+        self._begun()
+        return Batches(self._mailbox, check_limit(limit, "batches", self.key))
+
     def receive(self, timeout: float | None = None) -> StreamData | None:
         """The next item, for a subscriber on a thread; see ``Stream.receive``."""
         self._begun()
         return self._mailbox.receive(timeout)
+
+    def receive_batch(self, limit: int = BATCH, timeout: float | None = None) -> list[StreamData]:
+        """What ``batches`` gives next, for a subscriber on a thread; see ``Stream.receive_batch``."""
+        self._begun()
+        return self._mailbox.receive_batch(check_limit(limit, "receive_batch", self.key), timeout)
 
     def _begun(self) -> Stream:
         if self._stream is None:

@@ -26,6 +26,8 @@ FILE = '''
 """The adapter for polled plugins: the host asks for one item after the other."""
 
 from adapters.adapter import PluginAdapter
+from adapters.channel import Item
+from adapters.feed import Feed
 from adapters.host import PluginHost
 from adapters.live_guest import GuestHooks
 
@@ -36,18 +38,18 @@ async def takes_no_configuration(guest):
 
 def ADAPTER(name, wasm, report, settings):
     host = PluginHost(name, wasm, report, settings, takes_no_configuration)
-    return PluginAdapter(host, lambda stream: PolledDriver(host, stream))
+    return PluginAdapter(host, lambda channel: PolledDriver(host, channel))
 
 
 class PolledDriver:
-    def __init__(self, host, stream):
-        self.host, self.stream, self.live = host, stream, None
+    def __init__(self, host, channel):
+        self.host, self.feed, self.live = host, Feed(channel), None
 
     async def run(self):
-        key, clock = self.stream.key, self.stream.clock
+        key, clock = self.feed.channel.key, self.feed.channel.clock
         self.live = await self.host.make_guest(GuestHooks())
         while data := await self.live.guest.call("poll", b"", timeout=5):
-            await self.stream.offer_here(key, clock(), key.type, data)
+            await self.feed.write_here([Item(key, key.type, data, clock())])
 
     async def aclose(self):
         if self.live is not None:

@@ -12,8 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-import attrs
-
+from adapters.companion.batching import Batches, Batching
 from adapters.companion.exchange import (
     HEAD,
     HOST_OPERATIONS,
@@ -27,6 +26,9 @@ from adapters.companion.exchange import (
     read_head,
     read_records,
 )
+from adapters.companion.limits import Fault, KernelLimits
+from adapters.companion.messages import Returned, read_returned
+from adapters.companion.variables import Variables
 from adapters.observe import Crossing, Direction, Observer
 from adapters.runtime.engine import Window
 from adapters.runtime.errors import GuestStoppedError
@@ -35,17 +37,19 @@ from adapters.voice import Voice
 from detectors.errors import CompatError
 from detectors.wording import amount
 
-__all__ = ["SLEEP", "Border", "Fault", "Handler", "KernelLimits"]
+__all__ = ["SLEEP", "Border", "Handler"]
 
 #: Answers a host function's request.
 Handler = Callable[[bytes], bytes]
+_Answer = bytes | list[bytes] | None
 
-_MAX_VARIABLES = 2**20  # bytes of names and values together, as in Extism
 _LONGEST_SLEEP = 10**7  # seconds; a longer sleep returns early
 #: What a guest is in that sleeps, beside the names of host functions.
 SLEEP = "a sleep"
 
+_RECEIVE, _PUBLISH = HOST_OPERATIONS["ws_receive"], HOST_OPERATIONS["publish_stream_data"]
 _NAMES = {Operation.SLEEP: SLEEP} | {number: name for name, number in HOST_OPERATIONS.items()}
+_REQUESTS = frozenset({Record.PUBLICATION, Record.HOST_LOG})  # that came as records
 _LAST_WORDS = frozenset({Operation.FAULT, Operation.EXIT})  # after which a call ends anyway
 _LEVELS = {
     Record.LOG_TRACE: logging.DEBUG,
@@ -54,40 +58,6 @@ _LEVELS = {
     Record.LOG_WARN: logging.WARNING,
     Record.LOG_ERROR: logging.ERROR,
 }
-
-
-@attrs.frozen
-class KernelLimits:
-    """How much the companion's kernel keeps for a guest.
-
-    Attributes:
-        retained: Bytes of used blocks that the guest may come back to.
-        budget: Bytes that its blocks may take.
-        generations: How often the slot of a handle is used before the guest counts as worn.
-        request: Bytes of a request to a host function, of what is published, for example.
-        output: Bytes of the output of a call.
-        error: Bytes of the text that it puts into error memory; of a longer one, so many are kept.
-    """
-
-    retained: int = 4 * 2**20
-    budget: int = 64 * 2**20
-    generations: int = 31 * 2**16
-    request: int = 16 * 2**20
-    output: int = 16 * 2**20
-    error: int = 2**16
-
-
-@attrs.frozen
-class Fault:
-    """What a guest did that nobody could make good.
-
-    Attributes:
-        reason: As the companion numbers them.
-        handle: The handle that it used, or the bytes that it asked for.
-    """
-
-    reason: int
-    handle: int
 
 
 class Border:
@@ -102,6 +72,8 @@ class Border:
         config: What it may read as its configuration, by name.
         limits: How much is kept for it.
         observer: Sees every request and reply.
+        batches: What crosses in batches; ``None``: nothing does. Nothing does either where there is an observer.
+        on_published: Told when all that a crossing publishes was handed over.
         on_worn: Told once, when the guest should be replaced some time.
     """
 
@@ -114,8 +86,10 @@ class Border:
         stopping: threading.Event,
         voice: Voice,
         config: Mapping[str, bytes] | None = None,
-        limits: KernelLimits = KernelLimits(),
+        limits: KernelLimits = KernelLimits(),  # noqa: B008 - a value
         observer: Observer | None = None,
+        batches: Batches | None = None,
+        on_published: Callable[[], None] = lambda: None,
         on_worn: Callable[[], None] = lambda: None,
     ) -> None:
         self.stopping = stopping
@@ -132,17 +106,20 @@ class Border:
         self._config = config or {}
         self.limits = limits
         self._observer = observer
+        self._batching = Batching(batches) if batches is not None and observer is None else None
+        self._on_published = on_published
+        self.on_returned: Callable[[], object] = lambda: None  # told when one message of a batch has been handled
         self._on_worn = on_worn
         self.running = ""  # the export that is being called
-        self.moves = 0  # calls that have begun, and crossings
+        self.moves = 0  # calls that have begun, messages of a batch that were handled, and crossings
+        self.returned: list[tuple[Returned, str | None]] = []  # of a batch, each with its error memory
         self._inside: int | None = None  # the operation that is being carried out
         self._worn = False
         self._collecting = False
         self._export = ""  # that was called last
-        self._variables: dict[bytes, bytes] = {}
-        self._variable_bytes = 0
+        self._variables = Variables(plugin)
         self._name = b""
-        own: dict[int, Callable[[Crossed, bytes], bytes | None]] = {
+        own: dict[int, Callable[[Crossed, bytes], _Answer]] = {
             Operation.GREET: self._greet,
             Operation.FAULT: self._note_fault,
             Operation.FLUSH: lambda _, __: None,
@@ -156,6 +133,8 @@ class Border:
         }
         theirs = {HOST_OPERATIONS[name]: self._host_function(name, handler) for name, handler in handlers.items()}
         self._operations = own | theirs
+        if self._batching is not None:
+            self._operations[_RECEIVE] = self._receive
 
     def begin(self, export: str) -> None:
         """A call of an export is about to begin."""
@@ -163,7 +142,10 @@ class Border:
         self.moves += 1
         self.error = self.fault = None
         self.memory = self.table = 0
+        self.returned = []
         self.voice.forget_words()
+        if self._batching is not None:
+            self._batching.begin()
 
     def end(self) -> None:
         """The call has ended."""
@@ -197,14 +179,6 @@ class Border:
         lines, ended, _ = text.rpartition("\n")
         return f"{lines}\n{mark}" if ended else f"{text[:-LONGEST_SECRET]} {mark}"
 
-    def memory_near(self, limit: int) -> tuple[int, int] | None:
-        """How much memory the guest has, and may have, in bytes, if its last call may have failed for want of more."""
-        return _near(self.memory, limit)
-
-    def table_near(self, limit: int) -> tuple[int, int] | None:
-        """Likewise the entries of its largest table, of those that may grow up to the limit."""
-        return _near(self.table, limit)
-
     def exchange(self, window: Window, at: int) -> int:
         """Take one crossing; see ``engine.Exchange``.
 
@@ -219,6 +193,8 @@ class Border:
         crossed = read_head(window.read(at, HEAD), room)
         self.blocks, self.bytes_used = crossed.blocks, crossed.bytes_used
         body = window.read(at + HEAD, crossed.records + crossed.request)
+        if self._batching is not None:
+            self.moves += self._batching.note_left(crossed.left, dropped=crossed.dropped)
         if crossed.records:
             self._take_records(body[: crossed.records])
         if crossed.worn and not self._worn:
@@ -234,20 +210,29 @@ class Border:
         try:
             answer = operation(crossed, body[crossed.records :] if crossed.records else body)
         finally:
+            if crossed.operation == _PUBLISH:
+                self._on_published()
             self._inside = None
-        if answer is None:
+        granted = withdrawn = False
+        if self._batching is not None:
+            granted = crossed.operation == _PUBLISH and self._batching.grants(answer)  # type: ignore[arg-type]
+            withdrawn = self._batching.withdraw()
+        if answer is None and not withdrawn:
             return 0
-        return self._write(window, at, room, answer)
+        answers = [] if answer is None else [answer] if isinstance(answer, bytes) else answer
+        return self._write(window, at, room, answers, granted=granted, withdrawn=withdrawn)
 
-    def _write(self, window: Window, at: int, room: int, answer: bytes) -> int:
+    def _write(self, window: Window, at: int, room: int, answers: list[bytes], **grants: bool) -> int:
         log_level = self.voice.level  # the logger's may have been changed
-        data = encode_answer(answer, log_level=log_level)
-        if len(data) > room:
-            data = encode_answer(answer, log_level=log_level, own_block=True)
+        several = len(answers) > 1
+        data = encode_answer(*answers, log_level=log_level, own_block=several, **grants)
+        if several or len(data) > room:
+            if not several:
+                data = encode_answer(*answers, log_level=log_level, own_block=True, **grants)
             # Lengths repeat this way, so that blocks that were given back are used again.
             at = window.alloc(1 << (len(data) - 1).bit_length())
             if not at:
-                raise self._no_block(f"Extism has no room for an answer of {len(answer)} bytes")
+                raise self._no_block(f"Extism has no room for an answer of {len(data)} bytes")
         window.write(at, data)
         return at
 
@@ -256,6 +241,11 @@ class Border:
         return GuestStoppedError(self.plugin, self._export) if self.stopping.is_set() else BorderError(problem)
 
     # Host functions
+
+    def _receive(self, _: Crossed, request: bytes) -> list[bytes]:
+        assert self._batching is not None  # noqa: S101 - or this is no operation
+        self.calls += 1
+        return self._batching.receive(request)
 
     def _host_function(self, name: str, handler: Handler) -> Callable[[Crossed, bytes], bytes | None]:
         def call(_: Crossed, request: bytes) -> bytes | None:
@@ -284,6 +274,7 @@ class Border:
             max_request=self.limits.request,
             max_output=self.limits.output,
             max_error=self.limits.error,
+            logs_wait=self._batching is not None,
         )
 
     def _note_fault(self, crossed: Crossed, _: bytes) -> None:
@@ -301,47 +292,56 @@ class Border:
             raise GuestStoppedError(self.plugin, _NAMES[Operation.SLEEP])
 
     def _set_variable(self, _: Crossed, value: bytes) -> None:
-        name = self._taken_name()
-        self._forget_variable(name)
-        if self._variable_bytes + len(name) + len(value) > _MAX_VARIABLES:
-            raise BorderError(
-                f"plugin {self.plugin!r} keeps more than {amount(_MAX_VARIABLES)} in variables",
-                remedy="A defect of the plugin, which has to remove variables that it does not need: tell its author",
-            )
-        self._variables[name] = value
-        self._variable_bytes += len(name) + len(value)
+        self._variables.set(self._taken_name(), value)
 
     def _remove_variable(self, _: Crossed, __: bytes) -> None:
-        self._forget_variable(self._taken_name())
-
-    def _forget_variable(self, name: bytes) -> None:
-        before = self._variables.pop(name, None)
-        if before is not None:
-            self._variable_bytes -= len(name) + len(before)
+        self._variables.remove(self._taken_name())
 
     def _taken_name(self) -> bytes:
         name, self._name = self._name, b""  # a request whose name is no block comes without one
         return name
 
+    def _note_return(self, body: bytes) -> None:
+        """One message of a batch has been handled: here ends what belongs to its call, and to no other."""
+        self.returned.append((read_returned(body), self.reason()))
+        self.moves += 1
+        self.on_returned()
+        self.error = None
+        self.voice.end_of_call()
+        self.voice.forget_words()
+
     def _take_records(self, data: bytes) -> None:
-        for kind, body in read_records(data):
-            if kind == Record.STDOUT:
-                self.voice.print(logging.INFO, body)
-            elif kind == Record.STDERR:
-                self.voice.stderr(body)
-            elif kind == Record.NAME:
-                self._name = body
-            elif kind == Record.ERROR:
-                self.error = body or None
-            elif kind == Record.ERROR_GOES_ON:
-                self.error = ((self.error or b"") + body)[: self.limits.error + 1]
-            elif kind in _LEVELS:
-                said = body.decode(errors="replace") if len(body) < LONGEST_RECORD else self._cut(body, "[cut]")
-                self.voice.say(_LEVELS[Record(kind)], said)
+        try:
+            for kind, body in read_records(data):
+                self._take_record(kind, body)
+        finally:
+            if self._inside == _PUBLISH:
+                self._on_published()
+                self._inside = None
+
+    def _take_record(self, kind: int, body: bytes) -> None:
+        if kind in _REQUESTS and self._batching is not None:
+            self.moves += 1
+            self.calls += 1
+            if kind == Record.PUBLICATION:
+                self._inside = _PUBLISH
+                self._batching.publish(body)
             else:
-                raise BorderError(f"a record of the unknown kind {kind}")
-
-
-def _near(size: int, limit: int) -> tuple[int, int] | None:
-    # Guests ask for more in large steps, and fail before they have all.
-    return (size, limit) if size * 4 >= limit * 3 else None
+                self._batching.log(body)
+        elif kind == Record.STDOUT:
+            self.voice.print(logging.INFO, body)
+        elif kind == Record.STDERR:
+            self.voice.stderr(body)
+        elif kind == Record.NAME:
+            self._name = body
+        elif kind == Record.ERROR:
+            self.error = body or None
+        elif kind == Record.ERROR_GOES_ON:
+            self.error = ((self.error or b"") + body)[: self.limits.error + 1]
+        elif kind == Record.RETURNED:
+            self._note_return(body)
+        elif kind in _LEVELS:
+            said = body.decode(errors="replace") if len(body) < LONGEST_RECORD else self._cut(body, "[cut]")
+            self.voice.say(_LEVELS[Record(kind)], said)
+        else:
+            raise BorderError(f"a record of the unknown kind {kind}")

@@ -16,8 +16,10 @@ from detectors.errors import PluginError
 from detectors.rules import HOST_FUNCTIONS
 
 __all__ = [
+    "ACCEPTED",
     "HEAD",
     "HOST_OPERATIONS",
+    "LONGEST_ASKED",
     "LONGEST_RECORD",
     "STOP",
     "VERSION",
@@ -31,16 +33,22 @@ __all__ = [
     "read_records",
 ]
 
-VERSION = 1
+VERSION = 2
 HEAD = 48  # bytes before the records
 LONGEST_RECORD = 2**15  # bytes; what is longer has been cut there, or comes in several
 
 _CROSSING = struct.Struct("<HHIIIIIqqQ")
 _ANSWER = struct.Struct("<IIQ")
 _LENGTHS = struct.Struct("<II")
-_SETTINGS = struct.Struct("<QQQQQQQ")
+_SETTINGS = struct.Struct("<QQQQQQQQ")
 
-_ENDS_HERE, _OWN_BLOCK = 1, 2  # an answer's flags
+_ENDS_HERE, _OWN_BLOCK, _GRANTED, _WITHDRAWN = 1, 2, 4, 8  # an answer's flags
+_WORN, _DROPPED = 1, 2  # a crossing's
+
+#: What a publication that is accepted is answered.
+ACCEPTED = b'{"success":true}'
+#: Bytes of a request that messages may be handed out for beyond the one that it asks for.
+LONGEST_ASKED = 4_096
 
 #: The answer that ends the guest's call where it is.
 STOP = _ANSWER.pack(0, _ENDS_HERE, 0)
@@ -75,6 +83,9 @@ class Record(enum.IntEnum):
     STDOUT = 3
     STDERR = 4
     ERROR_GOES_ON = 5  # more of the same, behind it
+    RETURNED = 6  # one message of a batch has been handled; see ``messages.py``
+    PUBLICATION = 32  # one of a key that is granted
+    HOST_LOG = 33  # a request to log_record
     LOG_TRACE = 16
     LOG_DEBUG = 17
     LOG_INFO = 18
@@ -94,6 +105,8 @@ class Crossed(NamedTuple):
         records: Bytes of the records, which come first.
         request: Bytes of the request, which follows them.
         worn: Whether the guest should be replaced some time.
+        left: How many of the messages that were handed out lie in the guest's inbox still.
+        dropped: Whether they are in no inbox any more, and go back to where they came from.
         one: A number that belongs to the operation.
         other: Another.
         blocks: How many blocks the guest has.
@@ -108,6 +121,8 @@ class Crossed(NamedTuple):
     other: int
     blocks: int
     bytes_used: int
+    left: int
+    dropped: bool
 
 
 def read_head(head: bytes, room: int) -> Crossed:
@@ -120,12 +135,13 @@ def read_head(head: bytes, room: int) -> Crossed:
     Raises:
         BorderError: It is of another version, or longer than its block.
     """
-    version, operation, blocks, records, _, request, flags, one, other, used = _CROSSING.unpack(head)
+    version, operation, blocks, records, left, request, flags, one, other, used = _CROSSING.unpack(head)
     if version != VERSION:
         raise BorderError(f"the companion speaks version {version} of the exchange, the host version {VERSION}")
     if records & 7 or HEAD + records + request > room:
         raise BorderError(f"a crossing of {records} and {request} bytes does not fit into its block of {room}")
-    return Crossed(operation, records, request, bool(flags & 1), one, other, blocks, used)
+    worn, dropped = bool(flags & _WORN), bool(flags & _DROPPED)
+    return Crossed(operation, records, request, worn, one, other, blocks, used, left, dropped)
 
 
 def read_records(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -144,18 +160,34 @@ def read_records(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length + (-length & 7)
 
 
-def encode_answer(answer: bytes, *, log_level: int | None = None, own_block: bool = False) -> bytes:
+def encode_answer(
+    *answers: bytes,
+    log_level: int | None = None,
+    own_block: bool = False,
+    granted: bool = False,
+    withdrawn: bool = False,
+) -> bytes:
     """The answer to a request, as it is written into a block.
 
     Args:
-        answer: Its bytes.
+        answers: Its bytes, and those for requests to come of the same bytes; none: it answers nothing.
         log_level: The lowest level that is logged from now on, as in ``greeting``; ``None`` leaves it as it is.
-        own_block: Whether it stands in a block of its own, which the companion gives back, and not in the window.
+        own_block: Whether it stands in a block of its own, which the companion gives back, and not in the window; of
+            several, it has to.
+        granted: Whether publications of the key of the one that this answers need not be asked for any more.
+        withdrawn: Whether all have to be that were granted before.
     """
-    length = len(answer)
-    level = 0 if log_level is None else log_level + 1
-    head = _ANSWER.pack(1, _OWN_BLOCK if own_block else 0, level) + _LENGTHS.pack(length, 0)
-    return head + answer + bytes(-length & 7)
+    flags = own_block * _OWN_BLOCK | granted * _GRANTED | withdrawn * _WITHDRAWN
+    parts = [_ANSWER.pack(len(answers), flags, 0 if log_level is None else log_level + 1)]
+    for answer in answers:
+        length = len(answer)
+        parts += (_LENGTHS.pack(length, 0), answer, _PADDING[-length & 7])
+    if not answers:
+        parts.append(bytes(8))  # the least that an answer has
+    return b"".join(parts)
+
+
+_PADDING = [bytes(length) for length in range(8)]
 
 
 def greeting(
@@ -167,6 +199,7 @@ def greeting(
     max_request: int = 16 * 2**20,
     max_output: int = 16 * 2**20,
     max_error: int = 2**16,
+    logs_wait: bool = False,
 ) -> bytes:
     """The answer to ``Operation.GREET``.
 
@@ -178,5 +211,6 @@ def greeting(
         max_request: Bytes of a request to a host function.
         max_output: Bytes of an output.
         max_error: Bytes of an error's text.
+        logs_wait: Whether what it gives to ``log_record`` waits for the next crossing.
     """
-    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output, max_error)
+    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output, max_error, logs_wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from adapters.companion.border import Fault, KernelLimits
+from adapters.companion.limits import Fault, KernelLimits
 from adapters.runtime.errors import GuestFaultError
 from detectors.wording import amount
 

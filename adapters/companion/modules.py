@@ -42,11 +42,21 @@ def _files() -> list[resources.abc.Traversable]:
     return sorted((resources.files("adapters.companion") / "wat").iterdir(), key=lambda path: path.name)
 
 
+#: The functions of ``10-batches.wat`` that take certain requests; all others simply cross.
+_WAYS = {
+    "ws_receive": "take",
+    "ws_connect": "ask_anew",
+    "ws_close": "ask_anew",
+    "publish_stream_data": "publish",
+    "log_record": "note",
+}
+
+
 def _host_function(function: HostFunction) -> Iterator[str]:
     """A host function under every signature that plugins import it with."""
     for number, type_ in enumerate(function.accepted):
         name = f"host.{function.name}.{number}" if number else f"host.{function.name}"
         argument = "(local.get 0)" if function.request else "(i64.const 0)"
-        ask = f"(call $ask (i32.const {HOST_OPERATIONS[function.name]}) {argument})"
+        ask = f"(call ${_WAYS.get(function.name, 'ask')} (i32.const {HOST_OPERATIONS[function.name]}) {argument})"
         result, call = ("(result i64)", ask) if type_.results else ("", f"(drop {ask})")
         yield f'(func (export "{name}") (param i64) {result} {call})'

@@ -3,6 +3,9 @@
 Extism calls what `main` exports. Each of these functions calls ``begin`` of the companion, then the guest's function of
 that name, then ``end``. Extism passes no arguments, so only functions ``() -> i32`` and ``() -> ()`` can be called.
 
+Where the guest exports what handles messages, another export of `main` calls that for one message after the other, in
+one call of Extism's, with ``next`` of the companion before each, and ``done`` after it, which says whether to go on.
+
 Some names never stand among the exports of `main`, for Extism itself calls ``__wasm_call_ctors``, ``hs_init`` and
 ``_initialize`` of the module that it takes for the plugin (asked of Extism 1.41 with a module that counts); called by
 the host as well, an initialisation would run twice.
@@ -21,7 +24,7 @@ from detectors.framing import SectionId
 from detectors.module import FunctionType
 from detectors.sections import Limits
 
-__all__ = ["CALLABLE", "COLLECT", "STATS", "Table", "Types", "Wrapped", "trampoline"]
+__all__ = ["CALLABLE", "COLLECT", "HANDLER", "MESSAGES", "STATS", "Table", "Types", "Wrapped", "trampoline"]
 
 #: The signatures under which Extism can call an export.
 CALLABLE = (FunctionType((), ()), FunctionType((), ("i32",)))
@@ -30,11 +33,16 @@ CALLABLE = (FunctionType((), ()), FunctionType((), ("i32",)))
 COLLECT = "compat_collect"
 #: An export ``() -> i32`` of every `main`: the companion outputs its figures.
 STATS = "compat_stats"
+#: The guest's export that handles a message.
+HANDLER = "handle_stream_message"
+#: An export ``() -> i32`` of `main`, where the guest has that one: it is called for one message after the other.
+MESSAGES = "compat_messages"
 
-_NO_RESULT, _CODE, _ENTRIES = 0, 1, 2
-_OWN_TYPES = (b"\x60\x00\x00", b"\x60\x00\x01\x7f", b"\x60\x01\x7e\x00")
+_NO_RESULT, _CODE, _ENTRIES, _VERDICT = 0, 1, 2, 3
+_OWN_TYPES = (b"\x60\x00\x00", b"\x60\x00\x01\x7f", b"\x60\x01\x7e\x00", b"\x60\x01\x7f\x01\x7f")
 _ZERO, _OVER = b"\x41\x00", b"\x0b"
 _TABLE_SIZE, _EXTEND = b"\xfc\x10", b"\xad"  # i64.extend_i32_u
+_LOOP, _AGAIN = b"\x03\x40", b"\x0d\x00"  # without a result; br_if 0
 _NO_LOCALS = b"\x00"
 
 
@@ -101,6 +109,10 @@ def trampoline(functions: Sequence[Wrapped], types: Types, tables: Sequence[Tabl
     sizes = b"".join(_size(index, table) + entries for index, table in enumerate(tables))
     if shim:
         imports.append((SHIM, "ready", nothing))
+    handler = next((function for function in functions if function.name == HANDLER), None)
+    if handler is not None:
+        next_, done = map(_call, range(len(imports), len(imports) + 2))
+        imports += [(COMPAT, "next", nothing), (COMPAT, "done", types.count + _VERDICT)]
     first = len(imports)
     imports += [(GUEST, function.inner, function.index) for function in functions]
     bodies = [
@@ -112,6 +124,9 @@ def trampoline(functions: Sequence[Wrapped], types: Types, tables: Sequence[Tabl
         for index, function in enumerate(functions)
     ]
     bodies += [(COLLECT, code, begin + sizes + collect + _ZERO), (STATS, code, begin + stats + _ZERO)]
+    if handler is not None:
+        handled = _call(first + functions.index(handler)) + (b"" if handler.type.results else _ZERO)
+        bodies.append((MESSAGES, code, begin + _LOOP + next_ + handled + done + _AGAIN + _OVER + end + _ZERO))
     return b"".join(
         (
             HEADER,

@@ -20,7 +20,7 @@ from adapters.net.pacing import Pacer, Pacing
 from adapters.net.policy import NetworkPolicy, is_private
 from adapters.net.problems import UNKNOWN_HOST, both, unresolved
 from adapters.net.proxies import NEEDED, proxy_for
-from adapters.net.socket import Connector, PingingSocket, Socket
+from adapters.net.socket import BatchSocket, Connector, PingingSocket, Socket
 from adapters.runtime.hostcalls import HttpReply
 from adapters.secrets import Redactor
 from detectors.errors import CompatError
@@ -263,20 +263,36 @@ class GuardedSocket:
         self._socket = socket
         self._tell_closed: Callable[[], None] | None = closed
         self._pinging = socket if isinstance(socket, PingingSocket) else None
+        self._batching = socket if isinstance(socket, BatchSocket) else None
         self._redact = redact
         self._plugin = plugin
 
     async def receive(self) -> str | bytes:
         """See ``Socket``."""
+        return (await self._received(self._one()))[0]
+
+    async def receive_many(self, most: int) -> list[str | bytes]:
+        """See ``BatchSocket``; of a connector's socket that is none, one message at a time."""
+        return await self._received(self._one() if self._batching is None else self._batching.receive_many(most))
+
+    async def _one(self) -> list[str | bytes]:
+        return [await self._socket.receive()]
+
+    async def _received(self, receiving: Awaitable[list[str | bytes]]) -> list[str | bytes]:
         try:
-            message: object = await self._socket.receive()
+            messages = await receiving
         except CompatError as error:
             raise self._redacted(error) from None
         except Exception as error:
             raise self._lost(error) from error
-        if not isinstance(message, str | bytes):
-            raise ConnectionLostError(self.url, f"its socket returned {type(message).__name__}")
-        return message
+        wrong: list[object]
+        if isinstance(messages, list) and messages:
+            wrong = [message for message in messages if not isinstance(message, str | bytes)]
+        else:
+            wrong = [messages]
+        if wrong:
+            raise ConnectionLostError(self.url, f"its socket returned {type(wrong[0]).__name__}")
+        return messages
 
     async def send(self, message: str) -> None:
         """See ``Socket``."""

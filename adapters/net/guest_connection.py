@@ -1,6 +1,7 @@
 """One WebSocket of one guest, and the bounded buffer of what has come and was not taken yet.
 
-``changed`` guards what the guest's thread and the event loop share; ``guest_network.py`` moves messages in and out.
+``changed`` guards what the guest's thread and the event loop share. ``guest_network.py`` fills the buffer on the event
+loop, ``guest_receiving.py`` empties it on the guest's thread.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections import deque
 
 import attrs
 
+from adapters.net.gateway import GuardedSocket
 from adapters.net.guest_limits import GuestLimits
-from adapters.net.socket import Socket
 from detectors.errors import CompatError
 
 __all__ = ["GuestConnection"]
@@ -37,7 +38,7 @@ class GuestConnection:
     """
 
     url: str
-    socket: Socket
+    socket: GuardedSocket
     limits: GuestLimits
     opened_at: float
     changed: threading.Condition = attrs.field(factory=threading.Condition)
@@ -53,3 +54,35 @@ class GuestConnection:
         limits = self.limits
         by_count = len(self.buffer) >= limits.buffered_messages / parts
         return by_count or self.characters >= limits.buffered_characters / parts
+
+    def room_for(self) -> int:
+        """How many messages the buffer still takes; at least one is taken whatever is in it."""
+        return max(self.limits.buffered_messages - len(self.buffer), 1)
+
+    def put(self, messages: list[str]) -> bool:
+        """Add messages and tell whoever waits for one. Returns whether the reader has to wait for room now."""
+        with self.changed:
+            self.buffer.extend(messages)
+            self.characters += sum(map(len, messages))
+            self.changed.notify()
+            if self.is_full():
+                self.waiting_for_room = True
+                self.room.clear()
+            return self.waiting_for_room
+
+    def take(self, most: int, characters: int) -> list[str]:
+        """Take the next messages: ``most`` at most, and so many characters, but one in any case. Held: ``changed``."""
+        buffer, size = self.buffer, 0
+        taken: list[str] = []
+        while buffer and len(taken) < most and (not taken or size + len(buffer[0]) <= characters):
+            message = buffer.popleft()
+            size += len(message)
+            taken.append(message)
+        self.characters -= size
+        return taken
+
+    def put_back(self, messages: list[str]) -> None:
+        """Let messages that were taken be the next again, in order."""
+        with self.changed:
+            self.buffer.extendleft(reversed(messages))
+            self.characters += sum(map(len, messages))

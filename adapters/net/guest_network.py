@@ -1,8 +1,8 @@
 """One guest's way to the network: sockets that live on the event loop, used from the guest's thread.
 
-A reading task per connection moves messages from the socket into a bounded buffer; the guest takes them out. A guest
-that does not take them makes the socket wait, and with it the exchange: nothing is dropped. Everything that blocks the
-guest looks at its stop flag.
+A reading task per connection moves messages from the socket into a bounded buffer, batch by batch; the guest takes
+them out. A guest that does not take them makes the socket wait, and with it the exchange: nothing is dropped. What
+blocks the guest looks at its stop flag.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from adapters.net.gateway import Gateway
 from adapters.net.guest_connection import GuestConnection
 from adapters.net.guest_limits import GuestClock, GuestLimits, Slowing, seconds_of
 from adapters.net.guest_loop import GuestLoop
+from adapters.net.guest_receiving import GuestReceiving
 from adapters.runtime.errors import GuestStoppedError
 from adapters.runtime.hostcalls import HttpReply
 from detectors.errors import CompatError, MachineError, NetworkError
@@ -54,10 +55,8 @@ class GuestNetwork:
         clock: GuestClock = GuestClock(),  # noqa: B008 - it has no state
     ) -> None:
         self.opened = 0  # connections ever opened
-        self.calls = 0  # made by the guest on its connections
+        self._calls = 0  # made by the guest on its connections, but for those for a message
         self.requests = 0  # made by it by HTTP
-        self.asked = 0  # how often it asked for a message
-        self.taken = 0  # messages that it was given
         self.opened_at = 0.0  # by the clock: when the latest connection was opened
         self.failures = 0  # answers about dead connections since the guest tried to open another
         self.dead_since: float | None = None  # by the clock: since when the guest has been told of none but those
@@ -81,6 +80,7 @@ class GuestNetwork:
         self._draining = threading.Event()
         self._closed = False
         self._connections: dict[str, GuestConnection] = {}
+        self._receiving = GuestReceiving(plugin, limits, clock, stopping, self._draining)
         self._news = threading.Event()  # something to go on with, for a guest that is parked
         self._expected = False  # whether anybody waits for it
 
@@ -98,13 +98,30 @@ class GuestNetwork:
     def waiting(self) -> int:
         """Messages that have come and were not taken yet; of connections that have ended only if none is open."""
         known = list(self._connections.values())
-        return sum(len(one.buffer) for one in [one for one in known if one.ended is None] or known)
+        told = [one for one in known if one.ended is None] or known
+        untaken = self._receiving.untaken if self._receiving.source in told else 0
+        return untaken + sum(len(one.buffer) for one in told)
+
+    @property
+    def calls(self) -> int:
+        """How often the guest has used its connections."""
+        return self._calls + self.asked
+
+    @property
+    def asked(self) -> int:
+        """How often it asked for a message, here or at its inbox."""
+        return self._receiving.asked
+
+    @property
+    def taken(self) -> int:
+        """Messages that it has taken."""
+        return self._receiving.taken
 
     # The guest's thread
 
     def connect(self, url: str, headers: Mapping[str, str], subprotocol: str | None) -> str:
         """Open a WebSocket. See ``hostcalls.Network``."""
-        self.calls += 1
+        self._calls += 1
         if self._draining.is_set():
             raise _closing()
         if self.alive >= self._limits.connections:
@@ -139,38 +156,31 @@ class GuestNetwork:
 
     def send(self, connection_id: str, message: str) -> None:
         """Send a text message. See ``hostcalls.Network``."""
-        self.calls += 1
+        self._calls += 1
         connection = self._find(connection_id)
         if connection.ended is not None:
             raise self._dead(connection, -1)
         self._on_loop(connection.socket.send(message))
 
-    def receive(self, connection_id: str, timeout_ms: int) -> str | None:
-        """The next message. See ``hostcalls.Network``."""
-        self.calls += 1
-        self.asked += 1
+    def receive(self, connection_id: str, timeout_ms: int, most: int = 1) -> list[str]:
+        """The next messages, ``most`` at most. See ``hostcalls.Network``."""
+        self._receiving.begin()
         connection = self._find(connection_id)
-        deadline = None if timeout_ms == 0 else self._clock.now() + seconds_of(timeout_ms)
-        with connection.changed:
-            while not connection.buffer or self._draining.is_set():
-                if self._stopping.is_set():
-                    raise GuestStoppedError(self._plugin, "ws_receive")
-                if self._draining.is_set() or connection.ended is not None:
-                    break
-                remaining = None if deadline is None else deadline - self._clock.now()
-                if remaining is not None and remaining <= 0:
-                    return None
-                look = self._limits.look_every
-                self._clock.wait(connection.changed, look if remaining is None else min(remaining, look))
-            else:
-                message = connection.buffer.popleft()
-                self.taken += 1
-                connection.characters -= len(message)
-                if connection.waiting_for_room and not connection.is_full(2):
-                    connection.waiting_for_room = False
-                    self._loop.call_soon_threadsafe(connection.room.set)
-                return message
-        raise self._dead(connection, timeout_ms)
+        messages = self._receiving.receive(connection, timeout_ms, most)
+        if messages is None:
+            raise self._dead(connection, timeout_ms)
+        if connection.waiting_for_room and not connection.is_full(2):
+            connection.waiting_for_room = False
+            self._loop.call_soon_threadsafe(connection.room.set)
+        return messages
+
+    def untaken(self, count: int) -> None:
+        """So many of the messages that were received last lie in the guest's inbox still."""
+        self._receiving.note_untaken(count)
+
+    def take_back(self, count: int) -> None:
+        """So many of the messages that were received last were not taken, and are in no inbox any more."""
+        self._receiving.take_back(count)
 
     def _dead(self, connection: GuestConnection, timeout_ms: int) -> CompatError:
         """Wait before a dead connection is reported: most guests try again at once, for ever."""
@@ -196,7 +206,7 @@ class GuestNetwork:
 
     def close(self, connection_id: str) -> None:
         """Close a WebSocket. See ``hostcalls.Network``."""
-        self.calls += 1
+        self._calls += 1
         connection = self._find(connection_id)
         self._on_loop(self._shut(connection, ConnectionLostError(connection.url, "the plugin closed it")))
         # Not before: closing is cut short when the guest is stopped, and has to be done again then.
@@ -271,20 +281,11 @@ class GuestNetwork:
     async def _read(self, connection: GuestConnection) -> None:
         try:
             while True:
-                message = await connection.socket.receive()
-                text = self._as_text(message)
-                if text is None:
-                    continue
-                with connection.changed:
-                    connection.buffer.append(text)
-                    connection.characters += len(text)
-                    connection.changed.notify()
-                    if self._expected:
-                        self._news.set()
-                    full = connection.is_full()
-                    if full:
-                        connection.waiting_for_room = True
-                        connection.room.clear()
+                messages = await connection.socket.receive_many(connection.room_for())
+                texts = [text for text in map(self._as_text, messages) if text is not None]
+                full = connection.put(texts)
+                if self._expected and texts:
+                    self._news.set()
                 if full:
                     await connection.room.wait()
         except CompatError as error:

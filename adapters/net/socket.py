@@ -23,7 +23,7 @@ from adapters.net.problems import what_failed
 from adapters.net.proxies import by_way_of, proxy_for
 from detectors.machine import machine_error
 
-__all__ = ["Connector", "PingingSocket", "Socket", "WebSocketConnector"]
+__all__ = ["BatchSocket", "Connector", "PingingSocket", "Socket", "WebSocketConnector"]
 
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; after that the transport is aborted
 _MAX_MESSAGE = 16 * 2**20  # bytes
@@ -51,6 +51,19 @@ class PingingSocket(Socket, Protocol):
 
     async def ping(self) -> None:
         """Send a ping frame; return when its pong has come. Raises ``ConnectionLostError``. May be cancelled."""
+        ...
+
+
+@runtime_checkable
+class BatchSocket(Socket, Protocol):
+    """A socket that hands out at once what has come: what a connector may return, and need not."""
+
+    async def receive_many(self, most: int) -> list[str | bytes]:
+        """The next messages: those that have come, ``most`` at most, and at least one, which is waited for.
+
+        Raises ``ConnectionLostError`` when there is none to come, and only then: what came before is returned first.
+        May be cancelled, and loses nothing by it.
+        """
         ...
 
 
@@ -159,6 +172,14 @@ class _WebSocket:
     async def receive(self) -> str | bytes:
         try:
             return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise self._lost(error) from None
+
+    async def receive_many(self, most: int) -> list[str | bytes]:
+        if not isinstance(self._connection, KeptConnection):
+            return [await self.receive()]
+        try:
+            return await self._connection.recv_many(most)
         except ConnectionClosed as error:
             raise self._lost(error) from None
 

@@ -94,6 +94,11 @@ class CallOutcome:
         words = ("wasm backtrace:", "wasm trap:")
         return self.error is not None and (self.code < 0 or any(word in self.error for word in words))
 
+    @property
+    def broke(self) -> bool:
+        """Whether the call ended in the middle, by a trap or by what a host function raised."""
+        return self.trapped or self.raised is not None
+
 
 class Instance:
     """One compiled and instantiated plugin with its companion.
@@ -153,6 +158,10 @@ class Instance:
         length = lib.extism_plugin_output_length(self._plugin)
         output = bytes(ffi.buffer(lib.extism_plugin_output_data(self._plugin), length)) if length else b""
         return CallOutcome(code, error, output, self._raised)
+
+    def exports(self, name: str) -> bool:
+        """Whether there is a function of that name to be called."""
+        return bool(lib.extism_plugin_function_exists(self._plugin, name.encode()))
 
     def cancel(self) -> None:
         """Interrupt guest code, from any thread.

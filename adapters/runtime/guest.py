@@ -16,20 +16,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-import attrs
-
 from adapters.companion.border import Border
 from adapters.companion.rewriting import INITIALISER_NAMES, Ceilings
-from adapters.companion.trampoline import COLLECT
 from adapters.errors import PluginCallError
-from adapters.observe import Crossing, Direction, Observer
+from adapters.observe import Observer
 from adapters.runtime.compiling import TURNS, make_instance
 from adapters.runtime.engine import CallOutcome, Instance
+from adapters.runtime.entrance import Entrance
 from adapters.runtime.errors import COMPILATION, GuestStoppedError, PluginTimeoutError
 from adapters.runtime.jobs import Job, JobQueue, settle
 from adapters.runtime.replies import failure_reason
@@ -82,10 +79,10 @@ class Guest:
         self.name = name or plugin
         self.border = border
         self.stopping = border.stopping
+        border.on_returned = self._begin_deadline
         self._wasm = wasm
         self._ceilings = ceilings
-        self._compile_timeout = compile_timeout
-        self._initialise_timeout = initialise_timeout
+        self._compile_timeout, self._initialise_timeout = compile_timeout, initialise_timeout
         self._observer = observer
         self._redact = redact
         self._logger = logger or logging.getLogger(f"compat.plugin.{plugin}")
@@ -93,14 +90,13 @@ class Guest:
         self._jobs = JobQueue()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
+        self._entrance: Entrance | None = None
         self._initialisers: tuple[str, ...] = ()
         self._current: Job | None = None
         self._deadline: float | None = None
         self._expired = False
         self._stop_since: float | None = None
-        self._initialised = False
-        self._discarded = False
-        self._lingering = False
+        self._initialised = self._discarded = self._lingering = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"guest {self.name}", daemon=True)
         with machine_faults(plugin):
@@ -157,8 +153,7 @@ class Guest:
 
         def work() -> CallOutcome:
             outcome = self.enter(export, data)
-            if outcome.trapped or outcome.raised is not None or self._expired:
-                self.judge(export, outcome)
+            self.require_whole(export, outcome)
             return outcome
 
         return await asyncio.wrap_future(self.submit(work, export, timeout=timeout))
@@ -174,43 +169,41 @@ class Guest:
             export: The export's name.
             data: The input.
         """
-        self._observe(Direction.CALL, export, data)
-        outcome = self._enter(export, data)
-        self._observe(Direction.RETURN, export, outcome.output)
-        return outcome
+        return self.enter_many(export, [data])[0]
 
-    def _enter(self, export: str, data: bytes) -> CallOutcome:
-        instance, border = self._instance, self.border
-        if instance is None or self._discarded:
+    def enter_many(self, export: str, inputs: Sequence[bytes]) -> list[CallOutcome]:
+        """Run an export on one input after the other, on the guest's thread; see ``Entrance.enter``.
+
+        Returns:
+            The outcomes, unjudged, of those inputs that the guest was given: one or more, from the first input on.
+            Only the last may be a trap.
+        """
+        if self._entrance is None or self._discarded:
             raise GuestStoppedError(self.plugin, export)
-        border.begin(export)
-        outcome = instance.call(export, data)
-        if outcome.trapped or outcome.raised is not None:
-            self._discarded = True
-            border.collect(lambda: instance.call(COLLECT, b""))  # what it said has not all crossed
-        border.end()
-        return outcome if border.error is None else attrs.evolve(outcome, reason=border.reason())
+        outcomes = self._entrance.enter(export, inputs)
+        self._discarded = self._discarded or outcomes[-1].broke
+        return outcomes
 
     def judge(self, export: str, outcome: CallOutcome) -> bytes:
         """The output of a call that succeeded; otherwise raises why it did not. See ``call``."""
         if outcome.ok:
             return outcome.output
         if self._expired:
-            timeout = self._current.timeout if self._current else None
-            raise PluginTimeoutError(self.plugin, export, timeout or 0.0)
+            raise PluginTimeoutError(self.plugin, export, (self._current and self._current.timeout) or 0.0)
         if outcome.raised is not None:
             raise outcome.raised
         if outcome.trapped:
             raise why_trapped(export, outcome, self.border, self._ceilings, self._redact)
         raise PluginCallError(self.plugin, export, outcome.code, self.reason_of(outcome))
 
+    def require_whole(self, export: str, outcome: CallOutcome) -> None:
+        """Raise what broke the guest in a call, if anything did: a trap, a host function, or its deadline."""
+        if outcome.broke or self._expired:
+            self.judge(export, outcome)
+
     def reason_of(self, outcome: CallOutcome) -> str:
         """Why a call failed, in the plugin's words and without secrets; empty if it gave no reason."""
         return failure_reason(outcome, self._redact)
-
-    def _observe(self, direction: Direction, name: str, data: bytes) -> None:
-        if self._observer is not None:
-            self._observer(Crossing(self.name, direction, name, data, time.monotonic_ns()))
 
     # The guest's thread
 
@@ -242,11 +235,13 @@ class Guest:
         return self._timed_out(job) if self._expired and not isinstance(error, PluginTimeoutError) else error
 
     def _compile(self) -> None:
-        self._instance, self._initialisers = make_instance(self._wasm, self.plugin, self.border, self._ceilings)
+        instance, self._initialisers = make_instance(self._wasm, self.plugin, self.border, self._ceilings)
+        self._instance, self._entrance = instance, Entrance(instance, self.border, self.name, self._observer)
 
     def _initialise(self) -> None:
+        assert self._entrance is not None  # noqa: S101 - _compile has set it
         for export in self._initialisers:
-            self.judge(INITIALISER_NAMES[export], self._enter(export, b""))
+            self.judge(INITIALISER_NAMES[export], self._entrance.run(export, b""))
 
     def _serve(self, broken: BaseException | None) -> None:
         while (job := self._jobs.get()) is not None:
@@ -260,11 +255,8 @@ class Guest:
     def _perform(self, job: Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
-        with self._lock:
-            self._current = job
-            if job.timeout is not None:
-                self._deadline = self._watch.clock() + job.timeout
-                self._watch.look_after(self, self._deadline)
+        self._current = job
+        self._begin_deadline()
         try:
             result = job.work()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
@@ -275,6 +267,14 @@ class Guest:
             with self._lock:
                 self._current = self._deadline = None
                 self._discarded = self._discarded or self._expired
+
+    def _begin_deadline(self) -> None:
+        """The job that runs has its time from now on: it begins, or goes on with the next message of a batch."""
+        with self._lock:
+            job = self._current
+            if job is not None and job.timeout is not None:
+                self._deadline = self._watch.clock() + job.timeout
+                self._watch.look_after(self, self._deadline)
 
     def _stopped(self, job: Job) -> GuestStoppedError:
         return GuestStoppedError(self.plugin, job.name)

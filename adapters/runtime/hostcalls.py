@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -25,9 +25,11 @@ from adapters.runtime.malformed import Malformed
 from adapters.times import rfc3339
 from detectors.errors import CompatError
 
-__all__ = ["HttpReply", "Network", "Publication", "handlers_for", "local_handlers", "stubs"]
+__all__ = ["HttpReply", "Network", "Publication", "handlers_for", "local_handlers", "receiving", "stubs"]
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
 @attrs.frozen
@@ -50,8 +52,11 @@ class Network(Protocol):
         """Send a text message."""
         ...
 
-    def receive(self, connection_id: str, timeout_ms: int) -> str | None:
-        """The next message. 0 waits for ever, a negative timeout does not wait. ``None``: none came in time."""
+    def receive(self, connection_id: str, timeout_ms: int, most: int) -> list[str]:
+        """The next messages, 1 to ``most``, 256 KiB of characters together at most, but one in any case.
+
+        0 waits for ever, a negative timeout does not wait. Empty: none came in time.
+        """
         ...
 
     def close(self, connection_id: str) -> None:
@@ -142,12 +147,12 @@ def _ignore(_: str) -> None:
 def _guarded(
     strict: Callable[[bytes], T],
     lenient: Callable[[bytes], T],
-    answer: Callable[[T], bytes],
-    failed: Callable[[str], bytes],
+    answer: Callable[Concatenate[T, P], R],
+    failed: Callable[[str], R],
     *,
     requests: Malformed,
     on_malformed: Callable[[str], object],
-) -> Handler:
+) -> Callable[Concatenate[bytes, P], R]:
     """A handler that decodes its request and turns failures into the function's own form of error reply.
 
     Args:
@@ -159,7 +164,7 @@ def _guarded(
         on_malformed: Told why one is.
     """
 
-    def handle(request: bytes) -> bytes:
+    def handle(request: bytes, /, *more: P.args, **named: P.kwargs) -> R:
         try:
             try:
                 decoded = strict(request)
@@ -170,7 +175,7 @@ def _guarded(
             return failed(f"malformed request: {error}")
         requests.in_a_row = 0
         try:
-            return answer(decoded)
+            return answer(decoded, *more, **named)
         except MalformedRequestsError:
             raise
         except (CompatError, RecursionError) as error:
@@ -185,6 +190,7 @@ def handlers_for(
     log: Callable[[str, str, Any], None],
     malformed: Callable[[str], Malformed],
     *,
+    receive: Callable[[bytes, int], list[bytes]] | None = None,
     lost: Callable[[str], None] = _ignore,
     clock: Callable[[], int] = time.time_ns,
 ) -> dict[str, Handler]:
@@ -195,9 +201,11 @@ def handlers_for(
         publish: Takes what the guest publishes; returns why it is refused, or ``None``.
         log: Takes a log record's event type, message and data.
         malformed: Makes what counts the malformed requests to a host function, from its name.
+        receive: What answers ``ws_receive``, if it is made already; see ``receiving``.
         lost: Told why, when something published could not be read.
         clock: Nanoseconds since 1970 UTC.
     """
+    receive = receive or receiving(network, malformed)
 
     def ws_connect(request: _ConnectRequest) -> bytes:
         connection = network.connect(request.url, request.headers or {}, request.subprotocol or None)
@@ -206,10 +214,6 @@ def handlers_for(
     def ws_send(request: _SendRequest) -> bytes:
         network.send(str(request.connection_id), request.message)
         return _SUCCESS
-
-    def ws_receive(request: _ReceiveRequest) -> bytes:
-        message = network.receive(str(request.connection_id), request.timeout_ms or 0)
-        return _TIMEOUT if message is None else _encode({"success": True, "message": message})
 
     def ws_close(request: _CloseRequest) -> bytes:
         network.close(str(request.connection_id))
@@ -244,12 +248,35 @@ def handlers_for(
     return {
         "ws_connect": guarded(_ConnectRequest, ws_connect),
         "ws_send": guarded(_SendRequest, ws_send),
-        "ws_receive": guarded(_ReceiveRequest, ws_receive),
+        "ws_receive": lambda request: receive(request, 1)[0],
         "ws_close": guarded(_CloseRequest, ws_close),
         "publish_stream_data": guarded(_PublishRequest, publish_stream_data, also_told=lost),
         "http_request": guarded(_HttpRequest, http_request, _http_failed),
         **local_handlers(log, malformed, clock),
     }
+
+
+def receiving(network: Network, malformed: Callable[[str], Malformed]) -> Callable[[bytes, int], list[bytes]]:
+    """What answers ``ws_receive``: a request, with its own reply and with those to the next ones of the same bytes.
+
+    Args:
+        network: The guest's way to the network.
+        malformed: Makes what counts the malformed requests to a host function, from its name.
+
+    Returns:
+        A function of a request and of how many replies there may be; at least one there is.
+    """
+    requests, decoder = malformed("ws_receive"), Lenient(_ReceiveRequest)
+
+    def ws_receive(request: _ReceiveRequest, most: int) -> list[bytes]:
+        messages = network.receive(str(request.connection_id), request.timeout_ms or 0, most)
+        return [_encode({"success": True, "message": message}) for message in messages] or [_TIMEOUT]
+
+    def failed(message: str) -> list[bytes]:
+        return [_failed(message)]
+
+    answer, strict, lenient = ws_receive, decoder.strict, decoder.decode
+    return _guarded(strict, lenient, answer, failed, requests=requests, on_malformed=requests.answer)
 
 
 def local_handlers(

@@ -19,7 +19,7 @@ from adapters.companion.linking import link
 from adapters.runtime.engine import Instance, InstantiationError
 from adapters.runtime.errors import UnsupportedRuntimeError
 from adapters.voice import Voice
-from detectors.errors import CompatError, MachineError
+from detectors.errors import CompatError
 
 __all__ = ["check_links"]
 
@@ -87,10 +87,14 @@ def _problem() -> str:
     )
     try:
         linked = link(bytes(wasmtime.wat2wasm(_GUEST)))
+    except CompatError as error:
+        return str(error)
+    try:
         instance = Instance(linked.manifest, border.exchange)
-    except MachineError:
-        raise
-    except (InstantiationError, CompatError) as error:
+    except InstantiationError as error:
+        fault = linked.fault(str(error))
+        if fault is not None:
+            raise fault from error
         return str(error)
     try:
         outcomes = [instance.call(export, b"") for export in (*linked.initialisers, "probe")]

@@ -22,6 +22,7 @@ from compat.cli.info import info
 from compat.cli.inspect import inspect
 from compat.cli.run import run
 from compat.cli.simulate import simulate
+from compat.version import TOLD, VERSION
 
 __all__ = ["cli", "main"]
 
@@ -71,7 +72,7 @@ class _Commands(click.Group):
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="plugin-compat")
+@click.version_option(VERSION, message=TOLD)
 @click.pass_context
 def cli(ctx: click.Context) -> int:
     """Run legacy and generic WebAssembly datasource plugins through one interface."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from adapters.channel import Channel
 from adapters.contract import StreamKey
 from adapters.stream import AdapterStream
 from tests.support.waiting import HANG
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class MakeStream(Protocol):
     async def __call__(
         self,
-        run: Callable[[AdapterStream], Awaitable[object]] | None = None,
+        run: Callable[[Channel], Awaitable[object]] | None = None,
         *,
         capacity: int = 4_096,
         capacity_bytes: int = 2**20,
@@ -49,8 +50,8 @@ def key() -> StreamKey:
 class Scripted:
     """A driver that runs what a test gives it."""
 
-    def __init__(self, stream: AdapterStream, run: Callable[[AdapterStream], Awaitable[Any]] | None) -> None:
-        self._stream = stream
+    def __init__(self, channel: Channel, run: Callable[[Channel], Awaitable[Any]] | None) -> None:
+        self._channel = channel
         self._run = run
         self.closed = 0
 
@@ -58,7 +59,7 @@ class Scripted:
         if self._run is None:
             await asyncio.Event().wait()
         else:
-            await self._run(self._stream)
+            await self._run(self._channel)
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -69,19 +70,14 @@ async def make_stream(key: StreamKey) -> AsyncIterator[MakeStream]:
     made: list[AdapterStream] = []
 
     async def make(
-        run: Callable[[AdapterStream], Awaitable[object]] | None = None,
+        run: Callable[[Channel], Awaitable[object]] | None = None,
         *,
         capacity: int = 4_096,
         capacity_bytes: int = 2**20,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> AdapterStream:
-        stream = AdapterStream(
-            key,
-            lambda stream: Scripted(stream, run),
-            capacity=capacity,
-            capacity_bytes=capacity_bytes,
-            monotonic=monotonic,
-        )
+        channel = Channel(key, capacity=capacity, capacity_bytes=capacity_bytes, monotonic=monotonic)
+        stream = AdapterStream(channel, lambda channel: Scripted(channel, run))
         made.append(stream)
         return await stream.__aenter__()
 

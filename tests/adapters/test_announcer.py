@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.channel import Channel
 from adapters.contract import EventKind, StreamEvent, StreamState
 from adapters.event_rate import BURST
 from adapters.stream import AdapterStream
@@ -31,33 +32,33 @@ def counts(events: list[StreamEvent], kind: EventKind = GAP) -> list[int]:
 
 def flood(stream: AdapterStream, times: int) -> None:
     for number in range(times):
-        stream.tell(GAP, f"gap {number}", lost=1)
+        stream._channel.tell(GAP, f"gap {number}", lost=1)
 
 
 async def test_what_is_held_is_told_when_the_rate_allows(make_stream: MakeStream, until: Until) -> None:
     clock = Clock()
     stream = await make_stream(monotonic=clock)
     flood(stream, BURST + 5)
-    assert counts(list(stream._events)) == [1] * BURST
+    assert counts(list(stream._channel.events)) == [1] * BURST
     reads = clock.reads
     await until(lambda: clock.reads > reads + 1)  # it has looked, and looks again
     clock.now += 1.0
-    await until(lambda: len(counts(list(stream._events))) == BURST + 1)  # by itself: nothing else happens
+    await until(lambda: len(counts(list(stream._channel.events))) == BURST + 1)  # by itself: nothing else happens
     flood(stream, 3)
-    assert counts(list(stream._events))[BURST:] == [5, 1, 1, 1]
+    assert counts(list(stream._channel.events))[BURST:] == [5, 1, 1, 1]
 
 
 async def test_what_is_held_on_a_thread_is_told_by_itself(make_stream: MakeStream, until: Until) -> None:
     stream = await make_stream()
     await asyncio.to_thread(flood, stream, 500)
-    await until(lambda: sum(counts(list(stream._events))) == 500)
+    await until(lambda: sum(counts(list(stream._channel.events))) == 500)
     assert stream.stats.gaps == 500
 
 
 async def test_what_is_held_is_told_before_a_state_and_at_the_end(make_stream: MakeStream) -> None:
     stream = await make_stream(monotonic=lambda: 0.0)
     flood(stream, BURST + 5)
-    stream.enter_state(StreamState.RECOVERING, "lost")
+    stream._channel.enter_state(StreamState.RECOVERING, "lost")
     flood(stream, 7)
     await stream.aclose()
     told = await history(stream)
@@ -67,9 +68,9 @@ async def test_what_is_held_is_told_before_a_state_and_at_the_end(make_stream: M
         (GAP, 7),
         (EventKind.STATE, 1),
     ]
-    assert stream._announcer._timer is None
+    assert stream._channel._announcer._timer is None
     flood(stream, 4)  # by a guest that lingers, perhaps
-    stream._announcer.tell_all()
+    stream._channel._announcer.tell_all()
     assert counts(await history(stream))[-1] == 4
 
 
@@ -81,7 +82,7 @@ async def test_several_threads_tell_at_once_and_places_never_go_back(make_stream
     numbers = itertools.count()
     while any(thread.is_alive() for thread in threads):
         await offer_here(stream, next(numbers))
-        stream.tell(EventKind.PLUGIN_ERROR, "it failed")
+        stream._channel.tell(EventKind.PLUGIN_ERROR, "it failed")
         await asyncio.sleep(0)
         async with asyncio.timeout(HANG):
             await anext(stream)
@@ -110,7 +111,7 @@ async def test_a_flood_on_a_thread_calls_the_loop_as_often_as_something_is_told(
     thread.join(HANG)  # the loop has no turn meanwhile
     assert len(calls) == BURST + 1  # and one that starts the timer
     await asyncio.sleep(0)
-    assert sum(counts(list(stream._events))) == BURST
+    assert sum(counts(list(stream._channel.events))) == BURST
 
 
 async def test_the_logger_is_told_what_is_told(make_stream: MakeStream, caplog: pytest.LogCaptureFixture) -> None:
@@ -119,7 +120,7 @@ async def test_the_logger_is_told_what_is_told(make_stream: MakeStream, caplog: 
     flood(stream, BURST)
     for number in range(3):
         await offer_here(stream, number)
-        stream.tell(GAP, "missing", lost=1)
+        stream._channel.tell(GAP, "missing", lost=1)
     await stream.aclose()
     assert len(caplog.messages) == BURST + 1
     assert caplog.messages[-1] == f"stream {stream.key}, items 1 to 3: gap: missing (and 2 more like it)"
@@ -132,7 +133,7 @@ async def test_who_follows_hears_what_is_held_when_it_leaves(make_stream: MakeSt
     flood(stream, BURST + 5)
     leave()
     flood(stream, 1)
-    stream.enter_state(StreamState.RECOVERING, "lost")
+    stream._channel.enter_state(StreamState.RECOVERING, "lost")
     assert counts(heard) == [1] * BURST + [5]
 
 
@@ -149,15 +150,17 @@ async def test_a_logger_that_raises_keeps_nothing_from_those_who_listen(
         broken.setattr(caplog.handler, "handle", handle)
         for _ in range(BURST):
             with pytest.raises(OSError, match="gap"):
-                stream.tell(GAP, "a gap")
-        stream.tell(GAP, "a gap")
+                stream._channel.tell(GAP, "a gap")
+        stream._channel.tell(GAP, "a gap")
     clock.now += 1.0
-    await until(lambda: sum(counts(list(stream._events))) == BURST + 1)
+    await until(lambda: sum(counts(list(stream._channel.events))) == BURST + 1)
 
 
 def test_a_flood_that_outlives_the_loop_is_logged_at_its_rate(caplog: pytest.LogCaptureFixture) -> None:
     async def use() -> AdapterStream:
-        stream = await AdapterStream(KEY, lambda _: pytest.fail("it never begins"), monotonic=clock).__aenter__()
+        stream = await AdapterStream(
+            Channel(KEY, monotonic=clock), lambda _: pytest.fail("it never begins")
+        ).__aenter__()
         await stream.aclose()
         return stream
 

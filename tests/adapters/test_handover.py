@@ -3,60 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import EventKind, StreamKey
+from adapters.channel import Channel, Item
+from adapters.contract import EventKind
+from adapters.feed import Feed, Gate
 from adapters.handover import Handover, Outcome
-from adapters.publisher import Gate, Item, Publisher
-from adapters.runtime.hostcalls import Publication
 from adapters.stream import AdapterStream
-from tests.support.clocks import FOREVER
-from tests.support.waiting import HANG, told
+from tests.support.adapter_streams import KEY, numbered, read
+from tests.support.waiting import told
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-    from adapters.guest_stream import GuestStream
     from tests.adapters.conftest import MakeStream, Until
 
-KEY = b'{"type":"ohlcv","source":"example","identifier":"BTC-USDT"}'
 
-
-class FakeLife:
-    """What a handover needs of a guest's life: a publisher and an end."""
+class Source(Feed):
+    """A feed to which numbers are written."""
 
     def __init__(self, stream: AdapterStream, gate: Gate) -> None:
-        self.publisher = Publisher(stream, gate)
-        self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(stream._channel, gate)
 
     def publish(self, *numbers: int) -> None:
-        for number in numbers:
-            self.publisher.publish(Publication(KEY, b"%d" % number, ""))
-
-
-def hand_over(
-    old: FakeLife, new: FakeLife, unsure: Callable[[], None] = lambda: None, *, patience: float = FOREVER
-) -> Handover:
-    return Handover(cast("GuestStream", old), cast("GuestStream", new), unsure, patience=patience)
+        for item in numbered(*numbers):
+            self.write([item])
 
 
 def delivered(stream: AdapterStream) -> list[int]:
-    return [int(item.data) for _, item in stream._mailbox._items]
+    return [int(item.data) for _, item in stream._channel.mailbox._items]
 
 
 async def test_the_successor_continues_after_the_last_item_that_both_know(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1, 2, 3)
     new.publish(2, 3, 4, 5)
-    assert await hand_over(old, new).run() is Outcome.COMPLETE
+    assert await Handover(old, new).run() is Outcome.COMPLETE
     old.publish(4)
     new.publish(6)
     assert delivered(stream) == [1, 2, 3, 4, 5, 6]
@@ -74,10 +62,10 @@ class Looked(deque[Item]):
 
 async def test_it_waits_until_both_have_seen_the_same_item(make_stream: MakeStream, until: Until) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
-    new.publisher.held = held = Looked()
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
+    new.held = held = Looked()
     old.publish(1)
-    running = asyncio.create_task(hand_over(old, new).run())
+    running = asyncio.create_task(Handover(old, new).run())
     new.publish(3)
     old.publish(2)
     await until(lambda: held.looks >= 3)
@@ -89,10 +77,10 @@ async def test_it_waits_until_both_have_seen_the_same_item(make_stream: MakeStre
 
 async def test_without_a_common_item_it_hands_over_and_says_that_it_is_not_sure(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1)
     new.publish(7, 8)
-    assert await hand_over(old, new, patience=0.05).run() is Outcome.UNSURE
+    assert await Handover(old, new, patience=0.05).run() is Outcome.UNSURE
     old.publish(2)
     assert delivered(stream) == [1, 7, 8]
 
@@ -101,9 +89,9 @@ async def test_where_nothing_shows_where_they_meet_it_is_told_at_that_place_and_
     make_stream: MakeStream,
 ) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1, 2)
-    taking_over = hand_over(old, new, lambda: stream.tell(EventKind.GAP, "unsure"), patience=0.05)
+    taking_over = Handover(old, new, lambda: stream._channel.tell(EventKind.GAP, "unsure"), patience=0.05)
     old.publish(3, 4)
     new.publish(33, 44, 55)  # the same feed, and no payload like another: both have seen two items since
     assert await taking_over.run() is Outcome.UNSURE
@@ -114,72 +102,47 @@ async def test_where_nothing_shows_where_they_meet_it_is_told_at_that_place_and_
     assert gap.sequence == 4
 
 
-async def test_a_successor_that_ends_in_the_switch_has_taken_over_all_the_same(
-    make_stream: MakeStream, until: Until
-) -> None:
-    stream = await make_stream(capacity=2)
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
-    old.publish(1, 2)
-    new.publish(2, 3, 4)
-    running = asyncio.create_task(hand_over(old, new).run())
-    await until(lambda: stream._producer_waits)
-    new.ending.set_result(None)
-    assert [int((await anext(stream)).data) for _ in range(4)] == [1, 2, 3, 4]
-    assert await running is Outcome.COMPLETE
-
-
-async def test_handovers_that_wait_for_slow_consumers_leave_the_loops_pool_to_others(
-    make_stream: MakeStream, until: Until
-) -> None:
-    waiting = []
-    for _ in range(40):
-        stream = await make_stream(capacity=1)
-        old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
-        old.publish(1)
-        new.publish(1, 2)
-        waiting.append((stream, asyncio.create_task(hand_over(old, new).run())))
-    for stream, _ in waiting:
-        await until(functools.partial(getattr, stream, "_producer_waits"))
-    async with asyncio.timeout(HANG):
-        await asyncio.get_running_loop().getaddrinfo("localhost", 80)
-    for stream, running in waiting:
-        assert [int((await anext(stream)).data) for _ in range(2)] == [1, 2]
-        assert await running is Outcome.COMPLETE
-
-
 async def test_a_successor_that_ended_takes_over_nothing(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1)
     new.publish(1, 2)
-    new.ending.set_result(None)
-    assert await hand_over(old, new).run() is Outcome.FAILED
+    new.end()
+    assert await Handover(old, new).run() is Outcome.FAILED
     old.publish(2)
     assert delivered(stream) == [1, 2]
 
 
 async def test_a_predecessor_that_ended_is_succeeded_at_once(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1)
     new.publish(2)
-    old.ending.set_result(None)
-    assert await hand_over(old, new).run() is Outcome.UNSURE
+    old.end()
+    assert await Handover(old, new).run() is Outcome.UNSURE
     assert delivered(stream) == [1, 2]
 
 
-async def test_a_consumer_that_does_not_read_makes_the_handover_wait_and_not_the_loop(
+async def test_a_consumer_that_does_not_read_does_not_keep_a_handover_from_its_end(make_stream: MakeStream) -> None:
+    stream = await make_stream(capacity=2)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
+    old.publish(1, 2)
+    new.publish(2, 3, 4)
+    assert await Handover(old, new).run() is Outcome.COMPLETE
+    assert await read(stream, 4) == [1, 2, 3, 4]
+
+
+async def test_what_a_shut_predecessor_still_waits_to_write_comes_from_its_successor_alone(
     make_stream: MakeStream, until: Until
 ) -> None:
     stream = await make_stream(capacity=2)
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
-    old.publish(1, 2)
-    new.publish(2, 3, 4)
-    running = asyncio.create_task(hand_over(old, new).run())
-    await until(lambda: stream._producer_waits)
-    got = [int((await anext(stream)).data) for _ in range(4)]
-    assert got == [1, 2, 3, 4]
-    assert await running is Outcome.COMPLETE
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
+    writing = asyncio.create_task(asyncio.to_thread(old.write, numbered(1, 2, 3, 4)))
+    await until(lambda: stream._channel.backed_up)
+    new.publish(1, 2, 3, 4, 5)
+    assert await Handover(old, new).run() is Outcome.COMPLETE
+    assert await read(stream, 5) == [1, 2, 3, 4, 5]
+    assert await writing is False
 
 
 @st.composite
@@ -196,11 +159,11 @@ def after_handover(feed: list[int], shut_at: int, begun_at: int, come_to: int) -
     """Hand over at once, let the successor publish the rest, and tell what was said and delivered."""
 
     async def scenario() -> tuple[Outcome, list[int]]:
-        stream = AdapterStream(StreamKey("ohlcv", "example", "BTC-USDT"), lambda _: pytest.fail("never opened"))
-        old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+        stream = AdapterStream(Channel(KEY), lambda _: pytest.fail("never opened"))
+        old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
         old.publish(*feed[:shut_at])
         new.publish(*feed[begun_at:come_to])
-        complete = hand_over(old, new)._switch()
+        complete = Handover(old, new)._switch()
         new.publish(*feed[come_to:])
         return complete, delivered(stream)
 
@@ -227,26 +190,26 @@ def test_where_single_items_look_alike_a_handover_is_right_or_not_sure(case: tup
 
 async def test_a_successor_that_is_behind_repeats_nothing(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1, 2, 3, 4)
     new.publish(1, 2)
-    assert await hand_over(old, new).run() is Outcome.COMPLETE
+    assert await Handover(old, new).run() is Outcome.COMPLETE
     new.publish(3, 4, 5)
     assert delivered(stream) == [1, 2, 3, 4, 5]
 
 
 async def test_equal_items_in_a_feed_are_not_taken_for_each_other(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(1, 2, 3)
     new.publish(2, 3, 4, 1, 5)  # the second 1 is another item that looks the same
-    assert await hand_over(old, new).run() is Outcome.COMPLETE
+    assert await Handover(old, new).run() is Outcome.COMPLETE
     assert delivered(stream) == [1, 2, 3, 4, 1, 5]
 
 
 async def test_where_all_items_are_equal_it_is_not_sure(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    old, new = FakeLife(stream, Gate.OPEN), FakeLife(stream, Gate.HELD)
+    old, new = Source(stream, Gate.OPEN), Source(stream, Gate.HELD)
     old.publish(*[7] * 40)
     new.publish(*[7] * 40)
-    assert await hand_over(old, new, patience=0).run() is Outcome.UNSURE
+    assert await Handover(old, new, patience=0).run() is Outcome.UNSURE

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.idle import IdleWatch
 from compat import EventKind, NetworkPolicy, StreamIdleError, UsageError
+from tests.support.adapter_streams import offer_here
 from tests.support.clocks import Clock
 from tests.support.echo import messages, open_echo, open_module
 from tests.support.legacy import KEY, legacy, on
@@ -147,11 +148,11 @@ async def test_a_message_that_keeps_the_guest_busy_does_not_make_its_stream_stal
 async def test_a_slow_consumer_does_not_make_a_stream_stale(make_stream: MakeStream, until: Until) -> None:
     clock = Clock()
     stream = await make_stream(capacity=1, monotonic=clock)
-    stream.idle_limit = LIMIT
-    watch = IdleWatch(stream)
-    await stream.offer_here(KEY, 0, "ohlcv", b"1")
-    waiting = asyncio.create_task(stream.offer_here(KEY, 0, "ohlcv", b"2"))
-    await until(lambda: stream.backed_up)
+    stream._channel.idle_limit = LIMIT
+    watch = IdleWatch(stream._channel)
+    await offer_here(stream, 1)
+    waiting = asyncio.create_task(offer_here(stream, 2))
+    await until(lambda: stream._channel.backed_up)
     clock.now += 10 * LIMIT
     watch.look()
     assert (await anext(stream)).data == b"1"

@@ -273,8 +273,9 @@ async def test_a_slow_consumer_makes_the_socket_wait() -> None:
     connector = Connector(lambda _: ["data"] * 500)
     async with open_module(legacy(), connector, buffer=10) as plugin, plugin.stream(KEY) as stream:
         assert isinstance(stream, AdapterStream)
-        await until(lambda: stream.backed_up, "an item waits for room")
-        assert (connector.sockets[0].received, stream.stats.buffered) == (11, 10)
+        await until(lambda: stream._channel.backed_up, "an item waits for room")
+        assert stream.stats.buffered == 10
+        assert 11 <= connector.sockets[0].received < 400  # a few batches on their way
         await drain(stream, 500)
         assert stream.stats.delivered == 500
 

@@ -33,6 +33,7 @@ from compat import (
     StreamState,
     StreamUsageError,
 )
+from tests.support.adapter_streams import offer_here
 from tests.support.clocks import Clock
 from tests.support.echo import messages, open_echo, open_module
 from tests.support.legacy import KEY, URL, breaking, legacy
@@ -72,12 +73,11 @@ VERDICTS: dict[CompatError, tuple[bool, bool, bool]] = {
 
 
 def recovery(stream: AdapterStream, **backoff: float) -> Recovery:
-    return Recovery("p", stream, Backoff(**{"first": 0.01, "highest": 0.01, **backoff}))  # type: ignore[arg-type]
+    return Recovery("p", stream._channel, Backoff(**{"first": 0.01, "highest": 0.01, **backoff}))  # type: ignore[arg-type]
 
 
 async def deliver(stream: AdapterStream, count: int = 1) -> None:
-    for _ in range(count):
-        await stream.offer_here(KEY, 0, "ohlcv", b"1")
+    await offer_here(stream, *[1] * count)
 
 
 @pytest.mark.parametrize("error", VERDICTS, ids=lambda error: type(error).__name__)

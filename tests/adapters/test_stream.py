@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.channel import Channel, Item
 from adapters.contract import EventKind, StreamKey, StreamState, StreamStats
 from adapters.errors import StreamUsageError
+from adapters.feed import Feed
 from adapters.stream import AdapterStream
 from tests.support.waiting import HANG
 
@@ -35,8 +36,8 @@ async def test_items_from_a_thread_arrive_in_order_and_numbered(make_stream: Mak
 
 
 async def test_items_from_the_loop_arrive_in_order_and_numbered(make_stream: MakeStream) -> None:
-    async def run(stream: AdapterStream) -> None:
-        await offer_here(stream, *range(500))
+    async def run(channel: Channel) -> None:
+        await offer_here(channel, *range(500))
 
     stream = await make_stream(run, capacity=8)
     async with asyncio.timeout(HANG):
@@ -48,7 +49,7 @@ async def test_items_from_the_loop_arrive_in_order_and_numbered(make_stream: Mak
 async def test_an_item_carries_what_was_offered(make_stream: MakeStream) -> None:
     stream = await make_stream()
     other = StreamKey("trade", "example", "ETH")
-    stream.offer(other, 7, "trade", b"{}", threading.Event())
+    Feed(stream._channel).write([Item(other, "trade", b"{}", 7)])
     item = await anext(stream)
     assert (item.key, item.timestamp, item.data_type, item.data, item.sequence) == (other, 7, "trade", b"{}", 0)
 
@@ -57,7 +58,7 @@ async def test_an_item_carries_what_was_offered(make_stream: MakeStream) -> None
 async def test_a_full_buffer_makes_the_guests_thread_wait(make_stream: MakeStream, until: Until, capacity: int) -> None:
     stream = await make_stream(capacity=capacity)
     producer = Producer(stream, 50)
-    await until(lambda: stream._producer_waits)
+    await until(lambda: stream._channel.backed_up)
     assert producer.offered == capacity
     assert stream.stats.buffered == capacity
     got = []
@@ -69,11 +70,11 @@ async def test_a_full_buffer_makes_the_guests_thread_wait(make_stream: MakeStrea
 
 
 async def test_a_full_buffer_makes_the_driver_wait(make_stream: MakeStream, until: Until) -> None:
-    async def run(stream: AdapterStream) -> None:
-        await offer_here(stream, *range(50))
+    async def run(channel: Channel) -> None:
+        await offer_here(channel, *range(50))
 
     stream = await make_stream(run, capacity=4)
-    await until(lambda: stream._producer_waits)
+    await until(lambda: stream._channel.backed_up)
     assert stream.stats.received == 4
     assert await read_to_the_end(stream) == list(range(50))
 
@@ -81,7 +82,7 @@ async def test_a_full_buffer_makes_the_driver_wait(make_stream: MakeStream, unti
 async def test_few_large_items_fill_the_buffer_too(make_stream: MakeStream, until: Until) -> None:
     stream = await make_stream(capacity_bytes=10_000)
     producer = Producer(stream, 12, size=2_500)
-    await until(lambda: stream._producer_waits)
+    await until(lambda: stream._channel.backed_up)
     assert producer.offered == 4
     assert await read(stream, 12) == list(range(12))
     await producer.join()
@@ -96,7 +97,7 @@ async def test_a_stream_is_opened_once(make_stream: MakeStream) -> None:
 
 
 async def test_a_stream_that_is_not_open_cannot_be_read() -> None:
-    stream = AdapterStream(KEY, lambda _: pytest.fail("it is never opened"))
+    stream = AdapterStream(Channel(KEY), lambda _: pytest.fail("it is never opened"))
     assert (stream.key, stream.state, stream.stats) == (KEY, State.NEW, StreamStats())
     with pytest.raises(StreamUsageError, match="is not open"):
         await anext(stream)
@@ -127,12 +128,12 @@ async def test_a_consumer_that_is_cancelled_while_others_have_their_turn_has_los
 
 def test_a_thread_that_outlives_the_loop_is_not_disturbed() -> None:
     async def use() -> AdapterStream:
-        stream = await AdapterStream(KEY, lambda _: pytest.fail("it never begins")).__aenter__()
+        stream = await AdapterStream(Channel(KEY), lambda _: pytest.fail("it never begins")).__aenter__()
         await stream.aclose()
         return stream
 
     stream = asyncio.run(use())
-    stream.tell(EventKind.MEMORY, "too late")
+    stream._channel.tell(EventKind.MEMORY, "too late")
     assert not offer(stream, b"1")
 
 
@@ -161,19 +162,16 @@ def test_whatever_the_pace_nothing_is_lost_repeated_or_reordered(capacity: int, 
     count = sum(paces)
 
     async def scenario() -> list[int]:
-        async def run(stream: AdapterStream) -> None:
-            await offer_here(stream, *range(count))
-
         got: list[int] = []
 
         class Driver:
             async def run(self) -> None:
-                await run(stream)
+                await offer_here(stream, *range(count))
 
             async def aclose(self) -> None:
                 return
 
-        stream = AdapterStream(KEY, lambda _: Driver(), capacity=capacity)
+        stream = AdapterStream(Channel(KEY, capacity=capacity), lambda _: Driver())
         async with stream:
             for pace in paces:
                 got += await read(stream, pace)

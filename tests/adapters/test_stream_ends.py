@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from adapters import stream as room
+from adapters.channel import Channel
 from adapters.contract import StreamState, StreamStats
 from adapters.net.errors import ConnectionLostError
 from adapters.stream import AdapterStream
@@ -24,7 +25,7 @@ State = StreamState
 async def test_closing_lets_a_waiting_thread_go_with_a_refusal(make_stream: MakeStream, until: Until) -> None:
     stream = await make_stream(capacity=2)
     producer = Producer(stream, 50)
-    await until(lambda: stream._producer_waits)
+    await until(lambda: stream._channel.backed_up)
     await stream.aclose()
     await producer.join()  # it would wait for ever: nobody reads
     assert producer.refused
@@ -33,11 +34,11 @@ async def test_closing_lets_a_waiting_thread_go_with_a_refusal(make_stream: Make
 
 
 async def test_closing_ends_a_driver_that_waits(make_stream: MakeStream, until: Until) -> None:
-    async def run(stream: AdapterStream) -> None:
+    async def run(channel: Channel) -> None:
         await offer_here(stream, *range(50))
 
     stream = await make_stream(run, capacity=2)
-    await until(lambda: stream._producer_waits)
+    await until(lambda: stream._channel.backed_up)
     await stream.aclose()  # the driver would wait for ever: nobody reads
     assert stream.state is State.STOPPED
     assert stream.stats.received == 2
@@ -46,7 +47,7 @@ async def test_closing_ends_a_driver_that_waits(make_stream: MakeStream, until: 
 async def test_a_stopped_guest_does_not_wait_for_room(make_stream: MakeStream, until: Until) -> None:
     stream = await make_stream(capacity=1)
     producer = Producer(stream, 5)
-    await until(lambda: stream._producer_waits)
+    await until(lambda: stream._channel.backed_up)
     producer.stopping.set()
     await producer.join()
     assert producer.refused
@@ -70,7 +71,7 @@ async def test_closing_ends_a_waiting_consumer(make_stream: MakeStream) -> None:
 
 
 async def test_a_driver_that_ends_ends_the_iteration_after_the_last_item(make_stream: MakeStream) -> None:
-    async def run(stream: AdapterStream) -> None:
+    async def run(channel: Channel) -> None:
         await offer_here(stream, 1, 2, 3)
 
     stream = await make_stream(run)
@@ -84,7 +85,7 @@ async def test_a_driver_that_fails_ends_the_iteration_with_its_error_after_the_l
 ) -> None:
     error = ConnectionLostError("wss://a/", "it broke off")
 
-    async def run(stream: AdapterStream) -> None:
+    async def run(channel: Channel) -> None:
         await offer_here(stream, 1, 2)
         raise error
 
@@ -123,7 +124,7 @@ async def test_the_driver_is_closed_once_however_its_run_ended(how: str) -> None
             self.closed += 1
 
     driver, ended = Noting(), list[AdapterStream]()
-    async with AdapterStream(KEY, lambda _: driver, ended=ended.append) as stream:
+    async with AdapterStream(Channel(KEY), lambda _: driver, ended=ended.append) as stream:
         await driver.begun.wait()
         if how != "waits":
             with pytest.raises(KeyError if how == "fails" else StopAsyncIteration):
@@ -141,31 +142,31 @@ async def test_a_driver_that_cannot_be_closed_fails_the_stream() -> None:
         async def aclose(self) -> None:
             raise KeyError("a bug")
 
-    async with AdapterStream(KEY, lambda _: Stuck()) as stream:
+    async with AdapterStream(Channel(KEY), lambda _: Stuck()) as stream:
         with pytest.raises(KeyError, match="a bug"):
             await anext(stream)
         assert stream.state is State.FAILED
 
 
 async def test_a_stream_closed_before_its_driver_began_never_makes_one() -> None:
-    stream = AdapterStream(KEY, lambda _: pytest.fail("no driver is needed"))
+    stream = AdapterStream(Channel(KEY), lambda _: pytest.fail("no driver is needed"))
     async with stream:
         pass
     assert stream.state is State.STOPPED
 
 
 async def test_a_driver_that_cannot_be_made_fails_the_stream() -> None:
-    def make(_: AdapterStream) -> room.Driver:
+    def make(_: Channel) -> room.Driver:
         raise KeyError("a bug")
 
-    async with AdapterStream(KEY, make) as stream:
+    async with AdapterStream(Channel(KEY), make) as stream:
         with pytest.raises(KeyError, match="a bug"):
             await anext(stream)
         assert stream.state is State.FAILED
 
 
 async def test_closing_is_safe_at_any_time_and_any_number_of_times(make_stream: MakeStream) -> None:
-    unopened = AdapterStream(KEY, lambda _: pytest.fail("it is never opened"))
+    unopened = AdapterStream(Channel(KEY), lambda _: pytest.fail("it is never opened"))
     await unopened.aclose()
     assert unopened.state is State.STOPPED
     stream = await make_stream()
@@ -177,7 +178,7 @@ async def test_closing_is_safe_at_any_time_and_any_number_of_times(make_stream: 
 async def test_closing_goes_on_when_whoever_waits_for_it_is_cancelled(make_stream: MakeStream) -> None:
     begun, cut_short, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def run(_: AdapterStream) -> None:
+    async def run(_: Channel) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()
@@ -213,7 +214,7 @@ async def test_a_logger_that_raises_at_the_end_leaves_nobody_waiting() -> None:
 
     logger = logging.Logger("of a full disk", logging.DEBUG)  # noqa: LOG001 - for this test alone
     logger.addHandler(Full())
-    stream = AdapterStream(KEY, lambda _: Ends(), logger=logger)
+    stream = AdapterStream(Channel(KEY, logger=logger), lambda _: Ends())
     async with stream:
         assert await read_to_the_end(stream) == []
     assert stream.state is State.STOPPED

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.channel import TRANSITIONS, Channel
 from adapters.contract import EventKind, StreamEvent, StreamState, StreamStats
 from adapters.errors import StreamUsageError
 from adapters.secrets import Redactor
-from adapters.stream import TRANSITIONS, AdapterStream
+from adapters.stream import AdapterStream
 from tests.support.clocks import Clock
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def test_the_table_says_which_state_may_follow_which() -> None:
 
 def outcome(one: StreamState, other: StreamState) -> str:
     """What comes of changing from one state to the other: the state, and why it could not be changed."""
-    stream = AdapterStream(KEY, lambda _: pytest.fail("it is never opened"))
-    stream._state = one
+    stream = AdapterStream(Channel(KEY), lambda _: pytest.fail("it is never opened"))
+    stream._channel._state = one
     try:
-        stream.enter_state(other, "because")
+        stream._channel.enter_state(other, "because")
     except StreamUsageError as error:
         return f"{stream.state}: {error}"
     return f"{stream.state}"
@@ -56,7 +57,7 @@ def test_every_state_is_in_the_table_and_reachable_and_can_end() -> None:
 
 async def test_staying_in_a_state_is_no_event(make_stream: MakeStream) -> None:
     stream = await make_stream()
-    stream.enter_state(State.STARTING, "again")
+    stream._channel.enter_state(State.STARTING, "again")
     await stream.aclose()
     assert [event.state for event in await history(stream)] == [State.STARTING, State.STOPPED]
 
@@ -76,7 +77,7 @@ async def test_the_first_item_after_a_start_or_a_recovery_makes_it_streaming(
     await give(1)
     assert stream.state is State.STREAMING
     await give(2)
-    stream.enter_state(State.RECOVERING, "lost")
+    stream._channel.enter_state(State.RECOVERING, "lost")
     await give(3)
     assert stream.state is State.STREAMING
     await stream.aclose()
@@ -93,8 +94,8 @@ async def test_the_first_item_after_a_start_or_a_recovery_makes_it_streaming(
 
 async def test_events_are_replayed_from_the_first_and_go_on_live(make_stream: MakeStream, until: Until) -> None:
     stream = await make_stream()
-    stream.clock = itertools.count(1).__next__
-    stream.tell(EventKind.GAP, "one", lost=3)
+    stream._channel.clock = itertools.count(1).__next__
+    stream._channel.tell(EventKind.GAP, "one", lost=3)
     seen: list[StreamEvent] = []
 
     async def follow() -> None:
@@ -103,7 +104,7 @@ async def test_events_are_replayed_from_the_first_and_go_on_live(make_stream: Ma
 
     following = [asyncio.create_task(follow()), asyncio.create_task(follow())]
     await until(lambda: len(seen) == 4)
-    await asyncio.to_thread(stream.tell, EventKind.RECONNECT, "two")
+    await asyncio.to_thread(stream._channel.tell, EventKind.RECONNECT, "two")
     await until(lambda: len(seen) == 6)
     await stream.aclose()
     await asyncio.gather(*following)
@@ -118,20 +119,20 @@ async def test_events_are_replayed_from_the_first_and_go_on_live(make_stream: Ma
 async def test_an_event_tells_its_place_among_the_items(make_stream: MakeStream) -> None:
     stream = await make_stream()
     await offer_here(stream, 1, 2)
-    stream.tell(EventKind.GAP, "between")
+    stream._channel.tell(EventKind.GAP, "between")
     await offer_here(stream, 3)
-    gap = next(event for event in stream._events if event.kind is EventKind.GAP)
+    gap = next(event for event in stream._channel.events if event.kind is EventKind.GAP)
     assert gap.sequence == 2
 
 
 async def test_only_the_latest_thousand_events_are_replayed(make_stream: MakeStream) -> None:
     stream = await make_stream()
     for number in range(1_500):
-        stream.tell(EventKind.RESTART, str(number))
+        stream._channel.tell(EventKind.RESTART, str(number))
     replay = stream.events()
     assert (await anext(replay)).message == "500"
     for number in range(1_500, 2_600):  # more than is kept, while somebody is reading
-        stream.tell(EventKind.RESTART, str(number))
+        stream._channel.tell(EventKind.RESTART, str(number))
     await stream.aclose()
     rest = [event.message async for event in replay]
     assert rest[:2] == ["501", "502"]
@@ -143,11 +144,11 @@ async def test_events_are_counted(make_stream: MakeStream) -> None:
     stream = await make_stream()
     for kind, count in ((EventKind.GAP, 1), (EventKind.RECONNECT, 2), (EventKind.RESTART, 3)):
         for _ in range(count):
-            stream.tell(kind, "x")
+            stream._channel.tell(kind, "x")
     for _ in range(4):
-        stream.tell(EventKind.PLUGIN_ERROR, "x")
+        stream._channel.tell(EventKind.PLUGIN_ERROR, "x")
     for _ in range(5):
-        stream.tell(EventKind.LINGERING, "x")
+        stream._channel.tell(EventKind.LINGERING, "x")
     await offer_here(stream, 10, 11, 12)
     await read(stream, 2)
     assert counters(stream) == StreamStats(3, 2, 1, 6, gaps=1, reconnects=2, restarts=3, plugin_errors=4, lingering=5)
@@ -175,23 +176,23 @@ async def test_how_long_items_have_flowed_is_counted_from_the_first_after_each_s
     stream = await make_stream(monotonic=clock)
     clock.now += 5.0
     await offer_here(stream, 1)
-    assert stream.flowing == 0.0
+    assert stream._channel.flowing == 0.0
     clock.now += 3.0
     await offer_here(stream, 2)
-    assert stream.flowing == 3.0
-    stream.enter_state(State.RECOVERING, "lost")
+    assert stream._channel.flowing == 3.0
+    stream._channel.enter_state(State.RECOVERING, "lost")
     clock.now += 7.0
     await offer_here(stream, 3)
     clock.now += 1.0
     await offer_here(stream, 4)
-    assert stream.flowing == 1.0
+    assert stream._channel.flowing == 1.0
 
 
 async def test_what_happens_to_a_stream_is_logged(make_stream: MakeStream, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="compat.stream")
     stream = await make_stream()
     await offer_here(stream, 1)
-    stream.tell(EventKind.GAP, "something is missing")
+    stream._channel.tell(EventKind.GAP, "something is missing")
     await stream.aclose()
     told = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "compat.stream"]
     assert told == [
@@ -207,15 +208,15 @@ async def test_what_a_plugin_says_commands_no_terminal_from_the_log(
 ) -> None:
     caplog.set_level(logging.INFO, logger="compat.stream")
     stream = await make_stream()
-    stream.tell(EventKind.PLUGIN_ERROR, "refused: \x1b[2J\nERROR all is lost")
-    assert [event.message for event in stream._events][-1] == r"refused: \x1b[2J\nERROR all is lost"
+    stream._channel.tell(EventKind.PLUGIN_ERROR, "refused: \x1b[2J\nERROR all is lost")
+    assert [event.message for event in stream._channel.events][-1] == r"refused: \x1b[2J\nERROR all is lost"
     assert caplog.messages == [rf"stream {stream.key}, item 0: plugin-error: refused: \x1b[2J\nERROR all is lost"]
 
 
 async def test_a_stream_that_is_not_open_records_no_events() -> None:
-    stream = AdapterStream(KEY, lambda _: pytest.fail("it is never opened"))
-    stream.tell(EventKind.MEMORY, "nobody hears it")
-    assert list(stream._events) == []
+    stream = AdapterStream(Channel(KEY), lambda _: pytest.fail("it is never opened"))
+    stream._channel.tell(EventKind.MEMORY, "nobody hears it")
+    assert list(stream._channel.events) == []
 
 
 async def test_what_an_event_says_is_short_and_holds_no_half_of_a_secret() -> None:
@@ -227,8 +228,8 @@ async def test_what_an_event_says_is_short_and_holds_no_half_of_a_secret() -> No
             return None
 
     secret = "s3cret" * 20
-    async with AdapterStream(KEY, lambda _: Waits(), redact=Redactor({"token": secret})) as stream:
-        stream.tell(EventKind.PLUGIN_ERROR, "x" * 880 + secret + "y" * 10**6)
-        message = [event.message for event in stream._events][-1]
+    async with AdapterStream(Channel(KEY, redact=Redactor({"token": secret})), lambda _: Waits()) as stream:
+        stream._channel.tell(EventKind.PLUGIN_ERROR, "x" * 880 + secret + "y" * 10**6)
+        message = [event.message for event in stream._channel.events][-1]
     assert 880 < len(message) < 1_000
     assert "s3cret" not in message

@@ -29,7 +29,7 @@ async def test_one_who_takes_items_on_a_thread_makes_room_and_hears_of_gaps() ->
             await offer(stream)
             item = await anext(stream)
             async with asyncio.timeout(HANG):
-                assert subscription.put(item) or await subscription.put_in_turn(item)
+                assert subscription.put_all([item]) or await subscription.put_in_turn([item])
         await asyncio.to_thread(thread.join, HANG)
         assert got == list(range(200))
     async with subscribed("drop-oldest", 3) as (stream, subscription):
@@ -37,7 +37,7 @@ async def test_one_who_takes_items_on_a_thread_makes_room_and_hears_of_gaps() ->
         got.clear()
         for _ in range(10):
             await offer(stream)
-            subscription.put(await anext(stream))
+            subscription.put_all([await anext(stream)])
         thread.start()
         async with asyncio.timeout(HANG):
             gap = await first_gap(subscription)
@@ -61,7 +61,7 @@ async def test_a_gap_says_what_became_of_the_items() -> None:
     async with subscribed("conflate", 2) as (stream, subscription):
         for key in (KEYS[0], KEYS[0], KEYS[1], KEYS[2], KEYS[0], KEYS[0]):
             await offer(stream, key)
-            subscription.put(await anext(stream))
+            subscription.put_all([await anext(stream)])
         began = time.time_ns()
         assert [(await anext(subscription)).sequence for _ in range(2)] == [3, 5]
         await settle()
@@ -79,7 +79,7 @@ async def test_however_many_are_dropped_there_is_one_gap_before_each_item_that_i
         for _ in range(3):
             for _ in range(1_000):
                 await offer(stream)
-                subscription.put(await anext(stream))
+                subscription.put_all([await anext(stream)])
             await anext(subscription)
         await settle()
         assert [e.lost for e in so_far(subscription) if e.kind is EventKind.GAP] == [990, 999, 999]
@@ -91,7 +91,7 @@ async def test_the_latest_thousand_gaps_are_kept() -> None:
         for _ in range(1_100):
             for _ in range(2):
                 await offer(stream)
-                subscription.put(await anext(stream))
+                subscription.put_all([await anext(stream)])
             await anext(subscription)
         await settle()
         assert len(so_far(subscription)) == 1_000
@@ -102,18 +102,18 @@ async def test_what_is_given_up_by_leaving_is_not_told_as_lost() -> None:
     async with subscribed("drop-oldest", 2) as (stream, subscription):
         for _ in range(5):
             await offer(stream)
-            subscription.put(await anext(stream))
+            subscription.put_all([await anext(stream)])
     assert holes(await told(subscription)) == []
     assert subscription.stats.dropped == 3
-    assert stream._events._followers == []
+    assert stream._channel.events._followers == []
 
 
 async def test_what_the_stream_is_about_to_tell_as_one_is_heard_by_one_who_leaves_before() -> None:
     async with subscribed("drop-oldest", 2) as (stream, subscription):
         for _ in range(BURST + 6):
-            stream.tell(EventKind.GAP, "lost", lost=1)
+            stream._channel.tell(EventKind.GAP, "lost", lost=1)
             await offer(stream)
-            subscription.put(await anext(stream))
+            subscription.put_all([await anext(stream)])
         await anext(subscription)  # a gap of its own stands before it
         subscription._account.finish()  # the stream goes on
         gaps = [event for event in await told(subscription) if event.kind is EventKind.GAP]

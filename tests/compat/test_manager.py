@@ -230,7 +230,7 @@ async def test_when_the_only_subscriber_is_too_slow_the_stream_ends_and_the_next
     async with several(3) as exchange:
         await register(manager, exchange, fixture, connector=gate)
         async with manager.subscribe(key(), buffer=1) as slow:
-            await until(lambda: slow.stream.stats.delivered == 2, "it has overflowed")
+            await until(lambda: slow.stream.stats.delivered >= 2, "it has overflowed")
             (first,), error = await end_of(slow)
             assert first.sequence == 0
             assert isinstance(error, SubscriberTooSlowError)

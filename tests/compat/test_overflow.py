@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compat import EventKind, Overflow, StreamData, StreamKey, StreamManager, StreamUsageError
+from compat import EventKind, Overflow, StreamData, StreamEvent, StreamKey, StreamManager, StreamUsageError
 from compat.subscription import Subscription
 from tests.support.waiting import HANG
 
@@ -29,10 +29,10 @@ DROPPING = (Overflow.DROP_OLDEST, Overflow.CONFLATE)
 LOSSLESS = (Overflow.ERROR, Overflow.BLOCK)
 
 # The stream gets an item of a key and type, and its manager hands on what there is; one of these alone; the subscriber
-# takes an item; the stream tells something; everybody comes to know what was told.
+# takes an item, or a list; the stream tells something; everybody comes to know what was told.
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from([*["arrive"] * 5, "offer", "pass", *["take"] * 3, "tell", "settle"]),
+        st.sampled_from([*["arrive"] * 5, "offer", "offer", "pass", *["take"] * 2, "batch", "tell", "settle"]),
         st.sampled_from(KEYS),
         st.sampled_from(["ticker", "trade"]),
     ),
@@ -56,17 +56,31 @@ class Model:
     dropped: int = 0
     conflated: int = 0
 
-    def put(self, item: StreamData) -> None:
-        if self.overflow is Overflow.CONFLATE:
-            for other in self.waiting:
-                if (other.key, other.data_type) == (item.key, item.data_type):
-                    self.waiting.remove(other)
-                    self.conflated += 1
-                    break
-        if len(self.waiting) == self.buffer:
-            del self.waiting[0]
-            self.dropped += 1
-        self.waiting.append(item)
+    def put(self, *items: StreamData) -> None:
+        for item in items:
+            if self.overflow is Overflow.CONFLATE:
+                for other in self.waiting:
+                    if (other.key, other.data_type) == (item.key, item.data_type):
+                        self.waiting.remove(other)
+                        self.conflated += 1
+                        break
+            if len(self.waiting) == self.buffer:
+                del self.waiting[0]
+                self.dropped += 1
+            self.waiting.append(item)
+
+
+def other_than_gaps(events: Sequence[StreamEvent]) -> list[StreamEvent]:
+    return [event for event in events if event.kind is not EventKind.GAP]
+
+
+async def batch_of(subscription: Subscription, model: Model) -> list[int]:
+    """Take a batch: what the model has waiting, and without a hole if the subscription does not conflate."""
+    numbers = [item.sequence for item in await anext(subscription.batches(3))]
+    assert numbers == [item.sequence for item in model.waiting[:3]]
+    assert model.overflow is Overflow.CONFLATE or numbers[-1] - numbers[0] == len(numbers) - 1
+    del model.waiting[:3]
+    return numbers
 
 
 @pytest.mark.parametrize("overflow", DROPPING)
@@ -83,26 +97,25 @@ def test_what_is_delivered_and_what_is_told_as_lost_is_what_was_received(
                 if what in ("arrive", "offer"):
                     await offer(stream, key, data_type)
                 if what in ("arrive", "pass") and stream.stats.buffered:
-                    passed = await anext(stream)
-                    assert subscription.put(passed)
-                    model.put(passed)
+                    passed = await anext(stream.batches(8 if what == "pass" else 1))
+                    assert subscription.put_all(passed) == len(passed)
+                    model.put(*passed)
                 if what == "take" and model.waiting:
                     delivered.append((await anext(subscription)).sequence)
                     assert delivered[-1] == model.waiting.pop(0).sequence
+                if what == "batch" and model.waiting:
+                    delivered += await batch_of(subscription, model)
                 if what == "tell":
-                    stream.tell(EventKind.RECONNECT, "again")
-                if what != "settle":
-                    continue
-                await settle()
-                place = delivered[-1] + 1 if delivered else before
-                events = so_far(subscription)
-                assert set(range(before, place)) == {*delivered, *holes(events)}
-                assert [e for e in events if e.kind is not EventKind.GAP] == [
-                    e for e in stream._events if e.sequence <= place
-                ]
-                stats = subscription.stats
-                assert (stats.dropped, stats.conflated) == (model.dropped + model.conflated, model.conflated)
-                assert stats.delivered + stats.dropped + stats.buffered == stream.stats.delivered - before
+                    stream._channel.tell(EventKind.RECONNECT, "again")
+                if what == "settle":
+                    await settle()
+                    place = delivered[-1] + 1 if delivered else before
+                    events = so_far(subscription)
+                    assert set(range(before, place)) == {*delivered, *holes(events)}
+                    assert other_than_gaps(events) == [e for e in stream._channel.events if e.sequence <= place]
+                    stats = subscription.stats
+                    assert (stats.dropped, stats.conflated) == (model.dropped + model.conflated, model.conflated)
+                    assert stats.delivered + stats.dropped + stats.buffered == stream.stats.delivered - before
             end = stream.stats.delivered
             if drains:
                 delivered += [(await anext(subscription)).sequence for _ in range(len(model.waiting))]
@@ -114,7 +127,7 @@ def test_what_is_delivered_and_what_is_told_as_lost_is_what_was_received(
             assert len(delivered) + len(holes(events)) == end - before
             assert delivered == sorted(delivered)
             assert [e.sequence for e in events] == sorted(e.sequence for e in events)
-            assert [e for e in events if e.kind is not EventKind.GAP] == list(stream._events)
+            assert other_than_gaps(events) == list(stream._channel.events)
             assert {e.sequence for e in events if e.kind is EventKind.GAP} <= set(delivered)
 
     asyncio.run(scenario())
@@ -169,13 +182,13 @@ async def test_where_nothing_is_dropped_the_events_are_those_of_the_stream_in_th
     async with subscribed(overflow, 2) as (stream, subscription):
         for number in range(4):
             await offer(stream)
-            stream.tell(EventKind.GAP, str(number), lost=None)
+            stream._channel.tell(EventKind.GAP, str(number), lost=None)
         for taken in range(4):
-            assert subscription.put(await anext(stream))
+            assert subscription.put_all([await anext(stream)])
             assert [event.message for event in so_far(subscription)[2:]] == [str(number) for number in range(taken)]
             await anext(subscription)
             await settle()
-    assert await told(subscription) == list(stream._events)
+    assert await told(subscription) == list(stream._channel.events)
     assert (await told(subscription))[-1].message == "closed"
 
 
@@ -184,19 +197,19 @@ async def test_a_full_blocking_subscription_takes_an_item_in_its_turn_and_none_o
         for _ in range(4):
             await offer(stream)
         items = [await anext(stream) for _ in range(4)]
-        assert subscription.put(items[0])
-        assert not subscription.put(items[1])
-        waiting = asyncio.create_task(subscription.put_in_turn(items[1]))
+        assert subscription.put_all([items[0]])
+        assert not subscription.put_all([items[1]])
+        waiting = asyncio.create_task(subscription.put_in_turn([items[1]]))
         await settle()
         assert not waiting.done()
         assert (await anext(subscription)).sequence == 0
         async with asyncio.timeout(HANG):
             assert await waiting
-        assert not subscription.put(items[2])
+        assert not subscription.put_all([items[2]])
         assert (await anext(subscription)).sequence == 1
-        assert subscription.put(items[2])  # before the loop hears that there is room
-        assert not subscription.put(items[3])
-        waiting = asyncio.create_task(subscription.put_in_turn(items[3]))
+        assert subscription.put_all([items[2]])  # before the loop hears that there is room
+        assert not subscription.put_all([items[3]])
+        waiting = asyncio.create_task(subscription.put_in_turn([items[3]]))
         await settle()
         assert not waiting.done()
         await subscription.unsubscribe()

@@ -105,7 +105,7 @@ async def test_it_shows_the_stream_that_serves_it(desk: Desk) -> None:
 
 async def test_items_come_out_in_the_order_in_which_they_were_put(desk: Desk) -> None:
     async with desk.subscribe() as subscription:
-        assert all(subscription.put(item(n)) for n in range(4))
+        assert all(subscription.put_all([item(n)]) for n in range(4))
         subscription.end(None)
         assert await rest(subscription) == [0, 1, 2, 3]
         assert await rest(subscription) == []
@@ -117,7 +117,7 @@ async def test_one_who_waits_is_woken_by_an_item_and_by_the_end(desk: Desk) -> N
             waiting = asyncio.create_task(anext(subscription))
             await asyncio.sleep(0)
             assert not waiting.done()
-            subscription.put(item(n))
+            subscription.put_all([item(n)])
             assert (await waiting).sequence == n
         finishing = asyncio.create_task(rest(subscription))
         await asyncio.sleep(0)
@@ -127,7 +127,7 @@ async def test_one_who_waits_is_woken_by_an_item_and_by_the_end(desk: Desk) -> N
 
 async def test_an_error_comes_after_the_items_and_stays(desk: Desk) -> None:
     async with desk.subscribe() as subscription:
-        subscription.put(item(0))
+        subscription.put_all([item(0)])
         error = ConnectionLostError("wss://stream.simex.example/ws", "gone")
         subscription.end(error)
         subscription.end(None)
@@ -140,7 +140,7 @@ async def test_an_error_comes_after_the_items_and_stays(desk: Desk) -> None:
 
 async def test_one_item_more_than_fits_ends_it_and_is_not_taken(desk: Desk) -> None:
     async with desk.subscribe(buffer=2) as subscription:
-        assert [subscription.put(item(n)) for n in range(3)] == [True, True, False]
+        assert [subscription.put_all([item(n)]) for n in range(3)] == [1, 1, 0]
         assert [(await anext(subscription)).sequence for _ in range(2)] == [0, 1]
         with pytest.raises(SubscriberTooSlowError) as caught:
             await anext(subscription)
@@ -150,13 +150,13 @@ async def test_one_item_more_than_fits_ends_it_and_is_not_taken(desk: Desk) -> N
 async def test_room_that_was_made_can_be_used_again(desk: Desk) -> None:
     async with desk.subscribe(buffer=1) as subscription:
         for n in range(3):
-            assert subscription.put(item(n))
+            assert subscription.put_all([item(n)])
             assert (await anext(subscription)).sequence == n
 
 
 async def test_leaving_gives_up_what_waits_and_tells_the_manager(desk: Desk) -> None:
     async with desk.subscribe() as subscription:
-        subscription.put(item(0))
+        subscription.put_all([item(0)])
         assert desk.left == []
     assert desk.left == [subscription]
     assert await rest(subscription) == []
@@ -181,7 +181,7 @@ async def test_unsubscribing_ends_the_iteration_of_one_who_waits(desk: Desk) -> 
 async def test_one_who_drains_a_full_buffer_lets_others_run_meanwhile(desk: Desk) -> None:
     async with desk.subscribe(buffer=1_000) as subscription:
         for n in range(1_000):
-            subscription.put(item(n))
+            subscription.put_all([item(n)])
         subscription.end(None)
         turns = 0
 

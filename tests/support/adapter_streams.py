@@ -7,22 +7,49 @@ import threading
 
 import attrs
 
+from adapters.channel import Channel, Item
 from adapters.contract import StreamEvent, StreamKey, StreamStats
+from adapters.feed import Feed
 from adapters.stream import AdapterStream
 from tests.support.waiting import HANG
 
-__all__ = ["KEY", "Producer", "counters", "history", "offer", "offer_here", "read", "read_to_the_end"]
+__all__ = [
+    "KEY",
+    "Producer",
+    "channel_of",
+    "counters",
+    "history",
+    "numbered",
+    "offer",
+    "offer_here",
+    "read",
+    "read_to_the_end",
+]
 
 KEY = StreamKey("ohlcv", "example", "BTC-USDT")
 
 
-def offer(stream: AdapterStream, data: bytes, stopping: threading.Event | None = None) -> bool:
-    return stream.offer(KEY, 0, "ohlcv", data, stopping or threading.Event())
+def channel_of(end: AdapterStream | Channel) -> Channel:
+    """The channel of a stream, or what a driver has of it."""
+    return end if isinstance(end, Channel) else end._channel
 
 
-async def offer_here(stream: AdapterStream, *numbers: int) -> None:
-    for number in numbers:
-        await stream.offer_here(KEY, number, "ohlcv", b"%d" % number)
+def numbered(*numbers: int) -> list[Item]:
+    """Items with these numbers as payloads and times."""
+    return [Item(KEY, "ohlcv", b"%d" % number, number) for number in numbers]
+
+
+def offer(end: AdapterStream | Channel, data: bytes, stopping: threading.Event | None = None) -> bool:
+    feed = Feed(channel_of(end))
+    feed.stopping = stopping or feed.stopping
+    return feed.write([Item(KEY, "ohlcv", data, 0)])
+
+
+async def offer_here(end: AdapterStream | Channel, *numbers: int) -> None:
+    """Offer them one by one."""
+    feed = Feed(channel_of(end))
+    for item in numbered(*numbers):
+        await feed.write_here([item])
 
 
 def counters(stream: AdapterStream) -> StreamStats:

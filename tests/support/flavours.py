@@ -75,8 +75,15 @@ class _StreamOnThreads:
     def follow(self, follower: Callable[[StreamEvent], object]) -> Callable[[], None]:
         raise NotImplementedError("for the manager, which has streams of the event loop only")
 
+    async def batches(self, limit: int = 1_000) -> AsyncIterator[list[StreamData]]:
+        async for batch in _iterate(self._stream.batches(limit)):
+            yield batch
+
     def receive(self, timeout: float | None = None) -> StreamData | None:
         return self._stream.get(timeout)
+
+    def receive_batch(self, limit: int = 1_000, timeout: float | None = None) -> list[StreamData]:
+        return self._stream.get_batch(limit, timeout)
 
     async def aclose(self) -> None:
         await _on_a_thread(self._stream.close)

@@ -85,7 +85,7 @@ class Jumping(Noting):
 
 
 class ScriptedSocket:
-    """A socket that receives what a test puts into it, an error included.
+    """A socket that receives what a test puts into it, an error included, one message at a time.
 
     Attributes:
         inbox: What is still to be received.
@@ -186,7 +186,8 @@ class Bench:
 
     async def receive(self, connection: str, timeout_ms: int = HOUR_MS) -> str | None:
         """Receive a message."""
-        return await self.do(self.network.receive, connection, timeout_ms)
+        received = await self.do(self.network.receive, connection, timeout_ms)
+        return received[0] if received else None
 
     def stop(self) -> None:
         """Stop the guest, as its host does."""

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from adapters.channel import Channel, Item
+from adapters.feed import Feed
 from adapters.stream import AdapterStream
 from compat import EventKind, Overflow, StreamEvent, StreamKey
 from compat.subscription import Subscription
@@ -24,7 +26,7 @@ KEYS = [StreamKey("ticker", "simex", name) for name in ("A", "B", "C")]
 class Quiet:
     """A driver that waits to be closed."""
 
-    def __init__(self, _: AdapterStream) -> None: ...
+    def __init__(self, _: Channel) -> None: ...
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -37,7 +39,7 @@ async def subscribed(
     overflow: Overflow | str, buffer: int, before: int = 0
 ) -> AsyncIterator[tuple[AdapterStream, Subscription]]:
     """A subscription to a stream of which so many items have passed before."""
-    async with AdapterStream(KEYS[0], Quiet) as stream:
+    async with AdapterStream(Channel(KEYS[0]), Quiet) as stream:
         for _ in range(before):
             await offer(stream)
             await anext(stream)
@@ -53,7 +55,7 @@ async def subscribed(
 
 
 async def offer(stream: AdapterStream, key: StreamKey = KEYS[0], data_type: str = "ticker") -> None:
-    await stream.offer_here(key, 0, data_type, b"{}")
+    await Feed(stream._channel).write_here([Item(key, data_type, b"{}", 0)])
 
 
 async def told(subscription: Subscription) -> list[StreamEvent]:

@@ -62,6 +62,8 @@ async def one_plugin(path: Path, key: compat.StreamKey) -> None:
                 if candle is not None:
                     assert_type(candle.opened, int)
                     assert_type(candle.close, Decimal)
+            async for items in stream.batches(limit=100):
+                assert_type(items, list[compat.StreamData])
             async for event in stream.events():
                 assert_type(event, compat.StreamEvent)
                 assert_type(event.kind, compat.EventKind)
@@ -88,6 +90,8 @@ async def many_plugins(data: bytes) -> None:
             assert_type(entered, compat.Subscription)
             async for item in entered:
                 assert_type(item, compat.StreamData)
+            async for items in entered.batches():
+                assert_type(items, list[compat.StreamData])
             async for event in entered.events():
                 assert_type(event, compat.StreamEvent)
             assert_type(entered.stats.overflow, compat.Overflow)
@@ -119,8 +123,11 @@ def without_asyncio(path: Path) -> None:
         with plugin.stream("ohlcv:woox:PERP_BTC_USDT") as stream:
             assert_type(stream, compat.blocking.Stream)
             assert_type(stream.get(timeout=1.5), compat.StreamData | None)
+            assert_type(stream.get_batch(100, timeout=1.5), list[compat.StreamData])
             for item in stream:
                 assert_type(item, compat.StreamData)
+            for items in stream.batches():
+                assert_type(items, list[compat.StreamData])
             for event in stream.events():
                 assert_type(event, compat.StreamEvent)
     with compat.blocking.StreamManager() as manager:
@@ -128,6 +135,7 @@ def without_asyncio(path: Path) -> None:
         with manager.subscribe("ohlcv:woox:PERP_BTC_USDT", buffer=16) as subscription:
             assert_type(subscription, compat.blocking.Subscription)
             assert_type(next(subscription), compat.StreamData)
+            assert_type(next(subscription.batches(limit=100)), list[compat.StreamData])
             assert_type(next(subscription.events()), compat.StreamEvent)
         manager.subscribe("ohlcv:woox:PERP_BTC_USDT", overflow=compat.Overflow.CONFLATE)
         assert_type(manager.status(), compat.ManagerStatus)

@@ -4,6 +4,9 @@
 ;; out of every guest's reach: a guest names blocks by handles, which are checked at every use.
 ;;
 ;;        0x100  heads of the lists of free room, 4 bytes for each order
+;;        0x400  names of members of JSON; 0x1000 the members of the object that was read last (see 8-json.wat)
+;;       0x4000  the output of one message of a batch, 32 KiB (see 9-messages.wat)
+;;        0x600  what makes a batch, and 0xc000 to 0xf000 (see 10-batches.wat)
 ;;      0x10000  the outbox: records that wait for the next crossing, 64 KiB
 ;;      0x20000  the slots: 65,536 entries of 32 bytes, each describing one block
 ;;     0x220000  the heap, from which blocks are cut

@@ -1,17 +1,19 @@
 ;; The exchange: one block of Extism's memory, the window, in which the companion and the host write to each other. It
-;; belongs to one call, and grows. All numbers are little-endian; the protocol's version is 1.
+;; belongs to one call, and grows. All numbers are little-endian; the protocol's version is 2.
 ;;
 ;; A crossing to the host:                            The host's answer, in the window or a block of its own:
 ;;
 ;;      0  u16 version     2  u16 operation                 0  u32 answers   4  u32 flags
 ;;      4  u32 blocks in use                                8  u32 log level + 1, or 0: as it was   12  u32 nothing
-;;      8  u32 bytes of records   12  u32 records          16  answers, each: u32 bytes, u32 nothing, the bytes
-;;     16  u32 bytes of the request
-;;     20  u32 flags: 1 the guest is worn             Flags: 1 the call ends here   2 the block is not the window
+;;      8  u32 bytes of records                            16  answers, each: u32 bytes, u32 nothing, the bytes
+;;     12  u32 messages that are left in the inbox
+;;     16  u32 bytes of the request                    Flags: 1 the call ends here   2 the block is not the window
+;;     20  u32 flags: 1 the guest is worn                     4 the key of this publication is granted
+;;         2 the inbox is dropped with what is left           8 all grants are withdrawn
 ;;     24  i64 an argument        32  i64 another
-;;     40  u64 bytes that the blocks take             The first answer is that to the request. Those after it are for
-;;     48  records, each: u32 kind, u32 bytes,        requests to come, of which there are none in this version.
-;;         the bytes; then the request
+;;     40  u64 bytes that the blocks take             The first answer is that to the request. Those after it, in a block
+;;     48  records, each: u32 kind, u32 bytes,        that is not the window, are for requests of the same bytes
+;;         the bytes; then the request                (10-batches.wat).
 ;;
 ;; Everything is padded to a multiple of eight. Records are what wants no answer, and waited for the next crossing, so
 ;; that the order of everything is kept; their kinds and the operations are listed in ../exchange.py. An answer that is of
@@ -21,7 +23,6 @@
 (global $window_bytes (mut i32) (i32.const 0))
 (global $window_wanted (mut i32) (i32.const 4096))
 (global $out (mut i32) (i32.const 0))        ;; bytes in the outbox
-(global $out_records (mut i32) (i32.const 0))
 
 ;; Between Extism's memory and our own, eight bytes at a time.
 (func $push (param $to i64) (param $from i32) (param $bytes i32)
@@ -73,12 +74,13 @@
   (local.set $at (global.get $window))
   (call $x_store (local.get $at)
     (call $pair
-      (i32.or (i32.const 1) (i32.shl (local.get $operation) (i32.const 16)))
+      (i32.or (i32.const 2) (i32.shl (local.get $operation) (i32.const 16)))
       (i32.add (global.get $crossed) (global.get $private))))
   (call $x_store (i64.add (local.get $at) (i64.const 8))
-    (call $pair (global.get $out) (global.get $out_records)))
+    (call $pair (global.get $out) (global.get $inbox_left)))
   (call $x_store (i64.add (local.get $at) (i64.const 16))
-    (call $pair (local.get $bytes) (global.get $worn)))
+    (call $pair (local.get $bytes)
+      (i32.or (global.get $worn) (i32.shl (global.get $inbox_dropped) (i32.const 1)))))
   (call $x_store (i64.add (local.get $at) (i64.const 24)) (local.get $one))
   (call $x_store (i64.add (local.get $at) (i64.const 32)) (local.get $other))
   (call $x_store (i64.add (local.get $at) (i64.const 40))
@@ -88,13 +90,14 @@
   (call $push (i64.add (local.get $at) (i64.extend_i32_u (global.get $out)))
     (local.get $from) (call $padded (local.get $bytes)))
   (global.set $out (i32.const 0))
-  (global.set $out_records (i32.const 0))
+  (call $inbox_told)
   (call $x_exchange (global.get $window)))
 
 ;; How many bytes an answer has; -1 if it answers nothing. It has to be one that the protocol allows, and to stand in its
-;; block altogether. Where it says that the call ends, the call does. The log level that it brings counts from now on.
+;; block altogether. Where it says that the call ends, the call does. The log level that it brings counts from now on, and
+;; what it says of grants.
 (func $answered (param $answer i64) (result i32)
-  (local $own i32) (local $room i64) (local $head i64) (local $bytes i64) (local $level i64)
+  (local $own i32) (local $room i64) (local $head i64) (local $bytes i64) (local $level i64) (local $flags i32)
   (local.set $own (i64.ne (local.get $answer) (global.get $window)))
   (local.set $room (i64.extend_i32_u (global.get $window_bytes)))
   (if (local.get $own)
@@ -102,16 +105,20 @@
   (if (i64.lt_u (local.get $room) (i64.const 24)) (then (call $misunderstood)))
   (local.set $head (call $x_load (local.get $answer)))
   (if (i64.eq (local.get $head) (i64.const 0x100000000)) (then (unreachable)))
-  (if (i32.ne
-        (i32.wrap_i64 (i64.shr_u (local.get $head) (i64.const 32)))
-        (i32.shl (local.get $own) (i32.const 1)))
+  (local.set $flags (i32.wrap_i64 (i64.shr_u (local.get $head) (i64.const 32))))
+  (if (i32.ne (i32.and (local.get $flags) (i32.const -13)) (i32.shl (local.get $own) (i32.const 1)))
     (then (call $misunderstood)))
+  (if (i32.and (local.get $flags) (i32.const 8)) (then (call $withdraw)))
+  (if (i32.and (local.get $flags) (i32.const 4)) (then (call $grant)))
   (local.set $level (call $x_load (i64.add (local.get $answer) (i64.const 8))))
   (if (i64.gt_u (local.get $level) (i64.const 5)) (then (call $misunderstood)))
   (if (i32.eqz (i64.eqz (local.get $level)))
     (then (global.set $log_level (i32.sub (i32.wrap_i64 (local.get $level)) (i32.const 1)))))
   (if (i32.eqz (i32.wrap_i64 (local.get $head))) (then (return (i32.const -1))))
-  (if (i32.ne (i32.wrap_i64 (local.get $head)) (i32.const 1)) (then (call $misunderstood)))
+  (if (i32.and
+        (i32.ne (i32.wrap_i64 (local.get $head)) (i32.const 1))
+        (i32.eqz (i32.and (local.get $own) (global.get $may_fill))))
+    (then (call $misunderstood)))
   (local.set $bytes
     (i64.and (call $x_load (i64.add (local.get $answer) (i64.const 16))) (i64.const 0xffffffff)))
   (if (i64.gt_u (i64.and (i64.add (local.get $bytes) (i64.const 31)) (i64.const -8)) (local.get $room))
@@ -121,22 +128,34 @@
 (func $misunderstood
   (call $fault (i32.const 6) (i64.const 0)))
 
-;; Take an answer in: the handle of a new block with it; 0 if there is none, or it is empty.
+;; A new block with what stands at a place of Extism's memory: its handle.
+(func $taken_in (param $from i64) (param $bytes i32) (result i64)
+  (local $handle i64) (local $entry i32)
+  (local.set $handle (call $alloc (i64.extend_i32_u (local.get $bytes))))
+  (local.set $entry (call $entry_of (local.get $handle)))
+  (call $pull (i32.load offset=8 (local.get $entry)) (local.get $from) (call $padded (local.get $bytes)))
+  (call $cross_block (local.get $entry))
+  (local.get $handle))
+
+;; Take an answer in: the handle of a new block with it; 0 if there is none, or it is empty. Those behind it become the
+;; inbox.
 (func $receive (param $answer i64) (result i64)
-  (local $handle i64) (local $bytes i32) (local $entry i32)
+  (local $handle i64) (local $bytes i32)
   (if (i64.ne (local.get $answer) (i64.const 0))
     (then
       (local.set $bytes (call $answered (local.get $answer)))
       (if (i32.gt_s (local.get $bytes) (i32.const 0))
         (then
-          (local.set $handle (call $alloc (i64.extend_i32_u (local.get $bytes))))
-          (local.set $entry (call $entry_of (local.get $handle)))
-          (call $pull (i32.load offset=8 (local.get $entry))
-            (i64.add (local.get $answer) (i64.const 24)) (call $padded (local.get $bytes)))
-          (call $cross_block (local.get $entry))))
+          (local.set $handle (call $taken_in (i64.add (local.get $answer) (i64.const 24)) (local.get $bytes)))))
       (if (i64.ne (local.get $answer) (global.get $window))
         (then
-          (call $x_free (local.get $answer))
+          (if (i32.eqz
+                (call $fill_inbox
+                  (local.get $answer)
+                  (i64.add (local.get $answer)
+                    (i64.extend_i32_u (i32.add (call $padded (local.get $bytes)) (i32.const 24))))
+                  (i32.sub (i32.wrap_i64 (call $x_load (local.get $answer))) (i32.const 1))))
+            (then (call $x_free (local.get $answer))))
           ;; The next one of that length will find room in the window.
           (if (i32.gt_s (i32.add (local.get $bytes) (i32.const 24)) (global.get $window_wanted))
             (then (global.set $window_wanted (i32.add (local.get $bytes) (i32.const 24)))))))))
@@ -171,12 +190,11 @@
   (i32.store offset=4 (local.get $at) (local.get $bytes))
   (global.set $out
     (i32.add (global.get $out) (i32.add (i32.const 8) (call $padded (local.get $bytes)))))
-  (global.set $out_records (i32.add (global.get $out_records) (i32.const 1)))
   (i32.add (local.get $at) (i32.const 8)))
 
 ;; Let the records that wait cross.
 (func $flush (export "flush")
-  (if (global.get $out)
+  (if (i32.or (global.get $out) (global.get $inbox_dropped))
     (then
       (drop
         (call $receive

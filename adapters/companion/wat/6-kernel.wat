@@ -4,42 +4,59 @@
 (global $output (mut i64) (i64.const 0))  ;; the block of Extism's with this call's output
 (global $output_bytes (mut i32) (i32.const 0))  ;; how many there are in it
 
-(func $input_length (export "env.input_length") (result i64)
-  (call $x_input_length))
-(func (export "env.input_load_u8") (param $at i64) (result i32)
-  (call $x_input_load_u8 (local.get $at)))
+(func (export "env.input_length") (result i64)
+  (global.get $input_bytes))
+(func $input_byte (export "env.input_load_u8") (param $at i64) (result i32)
+  (if (i64.ge_u (local.get $at) (global.get $input_bytes)) (then (return (i32.const 0))))
+  (call $x_input_load_u8 (i64.add (global.get $input_at) (local.get $at))))
 (func (export "env.input_load_u64") (param $at i64) (result i64)
-  (call $x_input_load_u64 (local.get $at)))
+  ;; As in Extism, there is nothing where eight bytes are not all within the input.
+  (if (i64.ge_u (local.get $at) (global.get $input_bytes)) (then (return (i64.const 0))))
+  (if (i64.lt_u (i64.sub (global.get $input_bytes) (local.get $at)) (i64.const 8))
+    (then (return (i64.const 0))))
+  (call $x_input_load_u64 (i64.add (global.get $input_at) (local.get $at))))
 
 (func (export "env.input_offset") (result i64)
   (local $byte i32) (local $i i64) (local $length i64)
   (if (call $is_there (global.get $input)) (then (return (global.get $input))))
-  (local.set $length (call $x_input_length))
+  (local.set $length (global.get $input_bytes))
   (global.set $input (call $alloc (local.get $length)))
   (if (i64.eqz (global.get $input)) (then (return (i64.const 0))))
   (local.set $byte (i32.load offset=8 (call $entry_of (global.get $input))))
   (loop $next
     (i32.store8
       (i32.add (local.get $byte) (i32.wrap_i64 (local.get $i)))
-      (call $x_input_load_u8 (local.get $i)))
+      (call $input_byte (local.get $i)))
     (local.set $i (i64.add (local.get $i) (i64.const 1)))
     (br_if $next (i64.lt_u (local.get $i) (local.get $length))))
   (call $cross_block (call $entry_of (global.get $input)))
   (call $trim)
   (global.get $input))
 
-;; The output is copied when it is set: the guest may free its block, or use it again, before the call ends.
+;; The output is copied when it is set: the guest may free its block, or use it again, before the call ends. That of one
+;; message of a batch is kept here, unless it is too long for a record (see 9-messages.wat).
 (func (export "env.output_set") (param $handle i64) (param $length i64)
   (local $byte i32) (local $bytes i32)
   ;; As in Extism: nothing of a block is an empty output, nothing at 0 leaves what was set before.
   (if (i64.eqz (local.get $length))
     (then
-      (if (i64.ne (local.get $handle) (i64.const 0)) (then (call $drop_output)))
+      (if (i64.ne (local.get $handle) (i64.const 0))
+        (then
+          (global.set $output_kept (i32.const 0))
+          (call $drop_output)))
       (return)))
   (if (i64.gt_u (local.get $length) (global.get $max_output))
     (then (call $fault (i32.const 8) (local.get $length))))
   (local.set $byte (call $at (local.get $handle) (local.get $length)))
   (call $cross_block (call $entry_of (local.get $handle)))
+  (if (i32.and (global.get $batched) (i64.le_u (local.get $length) (i64.const 0x8000)))
+    (then
+      (call $drop_output)
+      (global.set $output_kept (i32.wrap_i64 (local.get $length)))
+      (memory.copy (i32.const 0x4000) (local.get $byte) (global.get $output_kept))
+      (call $trim)
+      (return)))
+  (global.set $output_kept (i32.const 0))
   (local.set $bytes (call $padded (i32.wrap_i64 (local.get $length))))
   (call $open_output (local.get $bytes))
   (call $push (global.get $output) (local.get $byte) (local.get $bytes))
@@ -80,6 +97,7 @@
       (local.set $left (i32.load offset=12 (local.get $entry)))
       (if (i64.gt_u (i64.extend_i32_u (local.get $left)) (global.get $max_error))
         (then (local.set $left (i32.add (i32.wrap_i64 (global.get $max_error)) (i32.const 1)))))))
+  (global.set $told_error (i32.ne (local.get $left) (i32.const 0)))
   (loop $next
     (local.set $bytes
       (select (local.get $left) (i32.const 0x8000) (i32.lt_u (local.get $left) (i32.const 0x8000))))

@@ -28,11 +28,11 @@
 (func $begin (export "begin")
   (global.set $window (i64.const 0))  ;; Extism's memory has been emptied
   (global.set $window_bytes (i32.const 0))
+  (call $forget_inbox)
   ;; One large answer does not make the window large for ever.
   (if (i32.gt_u (global.get $window_wanted) (i32.const 4096))
     (then (global.set $window_wanted (i32.shr_u (global.get $window_wanted) (i32.const 1)))))
-  (global.set $output (i64.const 0))
-  (global.set $input (i64.const 0))
+  (call $whole_input)
   (if (i32.eqz (global.get $greeted)) (then (call $greet)))
   (call $age)
   (call $trim))
@@ -42,7 +42,7 @@
   (local $at i64)
   (local.set $at
     (call $cross (i32.const 1) (i32.const 0) (i32.const 0) (i64.const 0) (i64.const 0)))
-  (if (i32.ne (call $answered (local.get $at)) (i32.const 56)) (then (call $misunderstood)))
+  (if (i32.ne (call $answered (local.get $at)) (i32.const 64)) (then (call $misunderstood)))
   (global.set $retained (call $x_load (i64.add (local.get $at) (i64.const 24))))
   (global.set $budget (call $x_load (i64.add (local.get $at) (i64.const 32))))
   ;; Half of what 32 bits address: with more, sums of addresses would overflow.
@@ -53,10 +53,12 @@
   (global.set $max_request (call $x_load (i64.add (local.get $at) (i64.const 56))))
   (global.set $max_output (call $x_load (i64.add (local.get $at) (i64.const 64))))
   (global.set $max_error (call $x_load (i64.add (local.get $at) (i64.const 72))))
+  (global.set $logs_wait (i32.wrap_i64 (call $x_load (i64.add (local.get $at) (i64.const 80)))))
   (global.set $greeted (i32.const 1)))
 
 ;; The end of a call.
 (func (export "end")
+  (call $drop_inbox)
   (call $flush))
 
 ;; What is done for a call that did not come to its end: what it has left crosses, how many pages of memory the guest has,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from compat.cli.output import as_json
 from compat.cli.reports.verdict import UNEXPECTED_KIND, Verdict
+from compat.version import VERSION
 from detectors.catalogue import CATALOGUE
 from detectors.diagnostics import Diagnostic, Severity
 
@@ -33,7 +33,7 @@ def render(verdicts: Sequence[Verdict], unread: Sequence[OSError] = ()) -> str:
     rules = _rules()
     places = {rule["id"]: index for index, rule in enumerate(rules)}
     run = {
-        "tool": {"driver": {"name": "plugin-compat", "version": version("plugin-compat"), "rules": rules}},
+        "tool": {"driver": {"name": "plugin-compat", "version": VERSION, "rules": rules}},
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(unread)],
         "artifacts": [_artifact(verdict) for verdict in verdicts],

@@ -17,7 +17,8 @@
         (call $store (i64.add (local.get $at) (i64.const 56)) (i64.const 0x1000000))
         (call $store (i64.add (local.get $at) (i64.const 64)) (i64.const 0x1000000))
         (call $store (i64.add (local.get $at) (i64.const 72)) (i64.const 0x10000))
-        (local.set $bytes (i64.const 56)))
+        (call $store (i64.add (local.get $at) (i64.const 80)) (i64.const 0))
+        (local.set $bytes (i64.const 64)))
       (else
         (if (i64.lt_u (local.get $operation) (i64.const 32)) (then (return (i64.const 0))))
         (local.set $bytes

@@ -227,7 +227,6 @@ class Companion:
         head = read_head(bytes(memory.read(self.store, at, at + HEAD)), room)
         body = bytes(memory.read(self.store, at + HEAD, at + HEAD + head.records + head.request))
         records = tuple(read_records(body[: head.records]))
-        assert int.from_bytes(memory.read(self.store, at + 12, at + 16), "little") == len(records)
         if head.operation == Operation.GREET:
             return self.forge(at, room) if self.forge else self.answer(at, room, self.greeting)
         request = body[head.records :]

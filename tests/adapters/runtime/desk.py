@@ -41,9 +41,10 @@ class FakeNetwork:
     def send(self, connection_id: str, message: str) -> None:
         self._note("send", connection_id, message)
 
-    def receive(self, connection_id: str, timeout_ms: int) -> str | None:
+    def receive(self, connection_id: str, timeout_ms: int, most: int = 1) -> list[str]:
+        assert most == 1
         self._note("receive", connection_id, timeout_ms)
-        return self.message
+        return [] if self.message is None else [self.message]
 
     def close(self, connection_id: str) -> None:
         self._note("close", connection_id)

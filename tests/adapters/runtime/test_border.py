@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.companion.border import KernelLimits
 from adapters.companion.exchange import BorderError
+from adapters.companion.limits import KernelLimits
 from adapters.errors import PluginCallError
 from adapters.runtime.errors import GuestFaultError, GuestStoppedError, PluginTrapError
 from tests.adapters.runtime.guests import echo, module
@@ -253,7 +253,7 @@ async def test_what_the_companion_does_not_understand_is_a_fault_too(
     guest = make_guest(echo, wasm=module(FAULTS))
     assert await guest.call("ask", b"") == b""
 
-    def write(window: Window, at: int, *_: Any) -> int:
+    def write(window: Window, at: int, *_: Any, **__: bool) -> int:
         window.write(at, b"\x02" + bytes(23))  # two answers
         return at
 

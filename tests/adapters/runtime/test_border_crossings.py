@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.companion.border import Fault, KernelLimits
 from adapters.companion.exchange import HOST_OPERATIONS, BorderError, Operation, Record
+from adapters.companion.limits import Fault, KernelLimits
 from adapters.observe import Crossing, Direction
 from adapters.runtime.errors import GuestStoppedError
 from adapters.voice import Voice
@@ -25,7 +25,7 @@ from tests.adapters.runtime.guests import AN_HOUR, answer_nothing, border_of, ec
     [
         pytest.param(b"", "a block of 0 bytes", id="no block"),
         pytest.param(crossing(SEND)[:47], "a block of 47 bytes", id="half a head"),
-        pytest.param(crossing(SEND, version=2), "version 2 of the exchange, the host version 1", id="version"),
+        pytest.param(crossing(SEND, version=1), "version 1 of the exchange, the host version 2", id="version"),
         pytest.param(crossing(SEND, version=0), "version 0 of the exchange", id="no version"),
         pytest.param(crossing(SEND, request_length=1_024 - 47), "does not fit into its block", id="request"),
         pytest.param(crossing(SEND, request_length=2**32 - 1), "does not fit into its block", id="endless request"),
@@ -37,7 +37,8 @@ from tests.adapters.runtime.guests import AN_HOUR, answer_nothing, border_of, ec
         pytest.param(
             crossing(HOST_OPERATIONS["ws_close"]), "the unknown operation", id="a host function that nobody answers"
         ),
-        pytest.param(crossing(SEND, b"", record(6, b"x")), "unknown kind 6", id="kind of record"),
+        pytest.param(crossing(SEND, b"", record(15, b"x")), "unknown kind 15", id="kind of record"),
+        pytest.param(crossing(SEND, b"", record(6, bytes(7))), "a return in 7 bytes", id="no return code"),
         pytest.param(crossing(SEND, b"", record(0, b"")), "unknown kind 0", id="no kind of record"),
         pytest.param(
             crossing(SEND, b"", record(3, bytes(16))[:16]), "16 bytes is announced, 8 are left", id="truncated record"
@@ -100,7 +101,7 @@ def test_an_answer_stands_in_the_window_or_in_a_block_of_its_own(length: int, wh
 
 
 def test_an_answer_that_there_is_no_room_for_is_the_end_of_the_call() -> None:
-    with pytest.raises(BorderError, match="no room for an answer of 5000 bytes"):
+    with pytest.raises(BorderError, match="no room for an answer of 5024 bytes"):
         exchanged(border_of(lambda _: b"x" * 5_000), crossing(SEND), room_elsewhere=False)
 
 
@@ -124,7 +125,7 @@ def test_the_greeting_tells_what_is_kept_and_what_is_logged() -> None:
         at, window = exchanged(border_of(limits=KernelLimits(1, 2**40, 3, 5, 6, 7)), crossing(Operation.GREET))
     finally:
         logger.setLevel(logging.NOTSET)
-    assert struct.unpack("<7Q", answer_in(window, at)) == (1, 2**40, 3, 4, 5, 6, 7)
+    assert struct.unpack("<8Q", answer_in(window, at)) == (1, 2**40, 3, 4, 5, 6, 7, 0)
 
 
 def test_a_guest_that_is_worn_is_told_of_once() -> None:

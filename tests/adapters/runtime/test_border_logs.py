@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.companion.border import KernelLimits
+from adapters.companion.limits import KernelLimits
 from adapters.secrets import Redactor
 from adapters.voice import Voice
 from tests.adapters.runtime.guests import border_of, module

@@ -62,7 +62,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compiler]:
     """What compiles the modules of the test; nobody has compiled any of them before."""
     compiler = Compiler()
     monkeypatch.setattr(room, "Instance", compiler)
-    monkeypatch.setattr(room, "TURNS", Turns())
+    monkeypatch.setattr(room, "TURNS", Turns(at_once=10))
     monkeypatch.setattr("adapters.runtime.guest.TURNS", room.TURNS)
     yield compiler
     compiler.open(100)
@@ -225,6 +225,84 @@ async def test_a_deadline_ends_the_waiting_for_a_turn_and_nobody_compiles_beside
     assert compiler.begun == 1
     compiler.open()
     assert await calling(first) == b"x"
+
+
+class Loading:
+    """Guests of one compiled module, each on a thread, that load until they are let go."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.order: list[int] = []  # those whose turn came
+        self.stopping = threading.Event()
+        self._turns = turns
+        self._go_on = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        self._threads.append(threading.Thread(target=self._load, args=(len(self._threads),), daemon=True))
+        self._threads[-1].start()
+
+    def _load(self, number: int) -> None:
+        with self._turns.turn("module", self.stopping) as go_on:
+            if go_on:
+                self.order.append(number)
+                assert self._go_on.acquire(timeout=HANG)
+
+    def let_go(self, count: int = 1) -> None:
+        self._go_on.release(count)
+
+    def end(self) -> None:
+        for thread in self._threads:
+            thread.join(HANG)
+            assert not thread.is_alive()
+
+
+async def loading(count: int, at_once: int) -> tuple[Turns, Loading]:
+    """So many guests, of which as many load as may, while the others wait."""
+    turns = Turns(at_once)
+    with turns.turn("module", threading.Event()):
+        pass  # now it has been compiled
+    guests = Loading(turns)
+    for number in range(count):
+        guests.begin()
+        waiting = max(0, number + 1 - at_once)
+        await until(lambda: (len(guests.order), turns.waiting) == (number + 1 - waiting, waiting), "it loads or waits")  # noqa: B023 - called at once
+    return turns, guests
+
+
+async def test_of_what_is_compiled_only_so_many_are_loaded_at_once_and_in_order() -> None:
+    turns, guests = await loading(5, at_once=2)
+    guests.let_go()
+    await until(lambda: (len(guests.order), turns.waiting) == (3, 2), "one more loads")
+    guests.let_go(4)
+    guests.end()
+    assert (sorted(guests.order[:2]), guests.order[2], turns.waiting) == ([0, 1], 2, 0)
+    assert sorted(guests.order) == list(range(5))
+
+
+async def test_a_module_that_is_compiled_first_waits_for_none_that_are_loaded() -> None:
+    turns, guests = await loading(2, at_once=1)
+    with turns.turn("another", threading.Event()) as go_on:
+        assert go_on
+        guests.let_go()
+        await until(lambda: (len(guests.order), turns.waiting) == (2, 0), "nor do they wait for it")
+        guests.let_go()
+        guests.end()
+
+
+async def test_those_who_are_stopped_while_others_load_leave_the_turn_to_the_next() -> None:
+    turns, guests = await loading(1, at_once=1)
+    stopped = Loading(turns)
+    stopped.begin()
+    await until(lambda: turns.waiting == 1, "it waits")
+    guests.begin()
+    await until(lambda: turns.waiting == 2, "it waits, too")
+    stopped.stopping.set()
+    turns.wake()
+    stopped.end()
+    assert (stopped.order, turns.waiting) == ([], 1)
+    guests.let_go(2)
+    guests.end()
+    assert guests.order == [0, 1]
 
 
 def test_a_process_that_is_forked_begins_with_no_turn_taken() -> None:

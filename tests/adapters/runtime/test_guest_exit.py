@@ -22,19 +22,19 @@ SCRIPT = """
 
     atexit.register(lambda: print("stopped:", guest.stopping.is_set(), "ended:", guest.wait(0), flush=True))
 
+    from adapters.channel import Channel
     from adapters.contract import StreamKey
-    from adapters.publisher import Gate, Publisher
+    from adapters.feed import Feed
+    from adapters.publisher import Publisher
     from adapters.companion.border import Border
     from adapters.runtime.guest import Guest
     from adapters.runtime.hostcalls import Publication
     from adapters.runtime.watch import PROCESS, Watch, lingering_guests
-    from adapters.stream import AdapterStream
     from adapters.voice import Voice
 
     begun = threading.Event()
     stopping = threading.Event()
-    stream = AdapterStream(StreamKey("a", "b", "c"), lambda _: None, capacity=10**9)
-    publisher = Publisher(stream, Gate.OPEN)
+    publisher = Publisher(Feed(Channel(StreamKey("a", "b", "c"), capacity=10**9)))
     publication = Publication(b'{"type":"a","source":"b","identifier":"c"}', b"1", "")
     watch = PROCESS
     if sys.argv[3] == "patient":
@@ -43,6 +43,7 @@ SCRIPT = """
 
     def publish(request):
         publisher.publish(publication)
+        publisher.write()
         begun.set()
         return request
 

@@ -53,7 +53,7 @@ def refused(_: bytes) -> Linked:
 BROKEN: dict[str, tuple[Callable[[bytes], Linked], str]] = {
     "no companion": (linking_as(lambda modules: modules[1:]), "compat"),
     "no shim": (linking_as(lambda modules: [item for item in modules if item["name"] != "compat:shim"]), "shim"),
-    "names are lost": (linking_as(lambda modules: [{"data": item["data"]} for item in modules]), ""),
+    "names are lost": (linking_as(lambda modules: [dict([*item.items()][1:]) for item in modules]), ""),
     "the guest alone": (linking_as(lambda modules: modules[1:2]), ""),
     "nothing is initialised": (lambda wasm: attrs.evolve(link(wasm), initialisers=()), "a call does not come through"),
     "no manifest": (lambda wasm: attrs.evolve(link(wasm), manifest=b"{"), "Unknown manifest format"),
@@ -122,8 +122,8 @@ def test_printing_that_goes_astray_counts_as_not_linked(monkeypatch: pytest.Monk
 
 def test_an_answer_that_goes_astray_counts_as_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgetful(Border):
-        def _write(self, window: Any, at: int, room: int, answer: bytes) -> int:
-            return 0 if answer == links._ANSWER else super()._write(window, at, room, answer)
+        def _write(self, window: Any, at: int, room: int, answers: list[bytes], **grants: bool) -> int:
+            return 0 if answers == [links._ANSWER] else super()._write(window, at, room, answers, **grants)
 
     monkeypatch.setattr(links, "Border", Forgetful)
     with pytest.raises(UnsupportedRuntimeError, match="a call does not come through"):

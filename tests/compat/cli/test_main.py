@@ -32,6 +32,22 @@ def test_the_installed_command_tells_its_version() -> None:
     assert end.out.decode().split()[-1] == importlib.metadata.version("plugin-compat")
 
 
+def test_neither_the_version_nor_the_import_loads_what_takes_its_time() -> None:
+    """Not what runs plugins, nor what the other commands need."""
+    costly = {"adapters", "asyncio", "click", "detectors", "extism", "extism_sys", "httpx", "rich", "wasmtime"}
+    for arguments in (("-m", "compat", "--version"), ("-c", "import compat")):
+        end = python("-X", "importtime", *arguments)
+        loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in end.err.splitlines()}
+        assert end.code == 0
+        assert "compat" in loaded
+        assert not costly & loaded
+
+
+def test_the_version_is_told_alike_with_and_without_the_other_commands(command: Command) -> None:
+    outcome = command("--version")
+    assert (outcome.code, outcome.out) == (0, python("-m", "compat", "--version").out)
+
+
 def test_the_module_is_the_command() -> None:
     end = python(*COMPAT, "inspect", PLUGIN)
     assert (end.code, end.err) == (0, "")
