@@ -10,7 +10,20 @@ from pathlib import Path
 PACKAGES = {"adapters", "compat", "detectors"}
 WAT = tuple(
     f"adapters/companion/wat/{name}.wat"
-    for name in ("1-imports", "2-heap", "3-blocks", "4-handles", "5-exchange", "6-kernel", "7-calls", "shim")
+    for name in (
+        "1-imports",
+        "2-heap",
+        "3-blocks",
+        "4-handles",
+        "5-exchange",
+        "6-kernel",
+        "7-calls",
+        "8-json",
+        "9-messages",
+        "10-batches",
+        "11-clock",
+        "shim",
+    )
 )
 MUST_HOLD = (
     *WAT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -138,7 +139,12 @@ def host_calls(
     receive = receiving(network, malformed)
     handlers = handlers_for(network, publishing.publish, log, malformed, receive=receive, lost=hooks.lost, clock=clock)
     batches = Batches(
-        receive, handlers["publish_stream_data"], handlers["log_record"], network.untaken, network.take_back
+        receive,
+        handlers["publish_stream_data"],
+        handlers["log_record"],
+        network.untaken,
+        network.take_back,
+        own_clock=clock is time.time_ns,
     )
     return HostCalls(handlers, batches, publishing.crossed)
 

@@ -14,7 +14,10 @@ import attrs
 from adapters.companion.exchange import ACCEPTED, LONGEST_ASKED
 from adapters.companion.pace import Pace
 
-__all__ = ["Batches", "Batching"]
+__all__ = ["Batches", "Batching", "Replies"]
+
+#: Replies to a request for messages, and how many of them bring one.
+Replies = tuple[list[bytes], int]
 
 
 @attrs.frozen
@@ -23,18 +26,20 @@ class Batches:
 
     Attributes:
         receive: Answers a request for messages: with its own reply, and with more, at most so many in all, for requests
-            to come of the same bytes.
+            to come of the same bytes; and how many of these replies bring a message.
         publish: Takes a publication whose reply the guest has had already; returns what it would have been.
         log: Takes a log record.
         untaken: Told how many of the messages that were handed out last lie in the guest's inbox still.
         take_back: Told how many of them do not, and were not taken.
+        own_clock: Whether the guest is told the machine's time.
     """
 
-    receive: Callable[[bytes, int], list[bytes]]
+    receive: Callable[[bytes, int], Replies]
     publish: Callable[[bytes], bytes]
     log: Callable[[bytes], bytes]
     untaken: Callable[[int], None]
     take_back: Callable[[int], None]
+    own_clock: bool = False
 
 
 class Batching:
@@ -50,6 +55,7 @@ class Batching:
         self, batches: Batches, pace: Pace | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._withdraws = False
+        self.own_clock = batches.own_clock
         self._batches = batches
         self._pace = pace or Pace()
         self._clock = clock
@@ -79,8 +85,9 @@ class Batching:
             self._pace.took(self._given, self._clock() - self._given_at)
         if self._pace.most == 1 and self._grants:
             self._withdraws = True
-        replies = self._batches.receive(request, self._pace.most if len(request) <= LONGEST_ASKED else 1)
-        self._given, self._left = len(replies), len(replies) - 1
+        replies, messages = self._batches.receive(request, self._pace.most if len(request) <= LONGEST_ASKED else 1)
+        # That nothing had come says nothing of how fast a message is handled.
+        self._given, self._left = messages, len(replies) - 1
         self._given_at = self._clock()
         return replies
 

@@ -275,6 +275,7 @@ class Border:
             max_output=self.limits.output,
             max_error=self.limits.error,
             logs_wait=self._batching is not None,
+            own_clock=self._batching is not None and self._batching.own_clock,
         )
 
     def _note_fault(self, crossed: Crossed, _: bytes) -> None:

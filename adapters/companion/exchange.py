@@ -44,6 +44,7 @@ _SETTINGS = struct.Struct("<QQQQQQQQ")
 
 _ENDS_HERE, _OWN_BLOCK, _GRANTED, _WITHDRAWN = 1, 2, 4, 8  # an answer's flags
 _WORN, _DROPPED = 1, 2  # a crossing's
+_LOGS_WAIT, _OWN_CLOCK = 1, 2  # what the greeting allows
 
 #: What a publication that is accepted is answered.
 ACCEPTED = b'{"success":true}'
@@ -200,6 +201,7 @@ def greeting(
     max_output: int = 16 * 2**20,
     max_error: int = 2**16,
     logs_wait: bool = False,
+    own_clock: bool = False,
 ) -> bytes:
     """The answer to ``Operation.GREET``.
 
@@ -212,5 +214,7 @@ def greeting(
         max_output: Bytes of an output.
         max_error: Bytes of an error's text.
         logs_wait: Whether what it gives to ``log_record`` waits for the next crossing.
+        own_clock: Whether ``time_now`` tells the machine's time, without a crossing.
     """
-    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output, max_error, logs_wait)
+    allowed = logs_wait * _LOGS_WAIT | own_clock * _OWN_CLOCK
+    return _SETTINGS.pack(retained, budget, generations, log_level, max_request, max_output, max_error, allowed)

@@ -26,7 +26,8 @@ def companion() -> bytes:
 
 def companion_text() -> str:
     """The module ``compat``, in the text format."""
-    parts = [path.read_text(encoding="utf-8") for path in _files() if path.name[0].isdecimal()]
+    files = (path for path in _files() if path.name[0].isdecimal())
+    parts = [path.read_text(encoding="utf-8") for path in sorted(files, key=lambda path: int(path.name.split("-")[0]))]
     lines = [line for function in HOST_FUNCTIONS for line in _host_function(function)]
     return "\n".join(["(module", *parts, *lines, ")"])
 
@@ -39,16 +40,17 @@ def shim() -> bytes:
 
 
 def _files() -> list[resources.abc.Traversable]:
-    return sorted((resources.files("adapters.companion") / "wat").iterdir(), key=lambda path: path.name)
+    return list((resources.files("adapters.companion") / "wat").iterdir())
 
 
-#: The functions of ``10-batches.wat`` that take certain requests; all others simply cross.
+#: The functions of ``10-batches.wat`` and ``11-clock.wat`` that take certain requests; all others simply cross.
 _WAYS = {
     "ws_receive": "take",
     "ws_connect": "ask_anew",
     "ws_close": "ask_anew",
     "publish_stream_data": "publish",
     "log_record": "note",
+    "time_now": "now",
 }
 
 

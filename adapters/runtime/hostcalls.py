@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import attrs
 import msgspec
 
+from adapters.companion.batching import Replies
 from adapters.companion.border import Handler
 from adapters.lenient import Lenient, decode_json, valid_utf8
 from adapters.runtime.errors import MalformedRequestsError
@@ -190,7 +191,7 @@ def handlers_for(
     log: Callable[[str, str, Any], None],
     malformed: Callable[[str], Malformed],
     *,
-    receive: Callable[[bytes, int], list[bytes]] | None = None,
+    receive: Callable[[bytes, int], Replies] | None = None,
     lost: Callable[[str], None] = _ignore,
     clock: Callable[[], int] = time.time_ns,
 ) -> dict[str, Handler]:
@@ -248,7 +249,7 @@ def handlers_for(
     return {
         "ws_connect": guarded(_ConnectRequest, ws_connect),
         "ws_send": guarded(_SendRequest, ws_send),
-        "ws_receive": lambda request: receive(request, 1)[0],
+        "ws_receive": lambda request: receive(request, 1)[0][0],
         "ws_close": guarded(_CloseRequest, ws_close),
         "publish_stream_data": guarded(_PublishRequest, publish_stream_data, also_told=lost),
         "http_request": guarded(_HttpRequest, http_request, _http_failed),
@@ -256,7 +257,7 @@ def handlers_for(
     }
 
 
-def receiving(network: Network, malformed: Callable[[str], Malformed]) -> Callable[[bytes, int], list[bytes]]:
+def receiving(network: Network, malformed: Callable[[str], Malformed]) -> Callable[[bytes, int], Replies]:
     """What answers ``ws_receive``: a request, with its own reply and with those to the next ones of the same bytes.
 
     Args:
@@ -264,16 +265,17 @@ def receiving(network: Network, malformed: Callable[[str], Malformed]) -> Callab
         malformed: Makes what counts the malformed requests to a host function, from its name.
 
     Returns:
-        A function of a request and of how many replies there may be; at least one there is.
+        A function of a request and of how many replies there may be, at least one; and how many bring a message.
     """
     requests, decoder = malformed("ws_receive"), Lenient(_ReceiveRequest)
 
-    def ws_receive(request: _ReceiveRequest, most: int) -> list[bytes]:
+    def ws_receive(request: _ReceiveRequest, most: int) -> Replies:
         messages = network.receive(str(request.connection_id), request.timeout_ms or 0, most)
-        return [_encode({"success": True, "message": message}) for message in messages] or [_TIMEOUT]
+        replies = [_encode({"success": True, "message": message}) for message in messages]
+        return replies or [_TIMEOUT], len(replies)
 
-    def failed(message: str) -> list[bytes]:
-        return [_failed(message)]
+    def failed(message: str) -> Replies:
+        return [_failed(message)], 0
 
     answer, strict, lenient = ws_receive, decoder.strict, decoder.decode
     return _guarded(strict, lenient, answer, failed, requests=requests, on_malformed=requests.answer)

@@ -4,6 +4,7 @@
 ;; out of every guest's reach: a guest names blocks by handles, which are checked at every use.
 ;;
 ;;        0x100  heads of the lists of free room, 4 bytes for each order
+;;        0x300  the time, as it is written (see 11-clock.wat)
 ;;        0x400  names of members of JSON; 0x1000 the members of the object that was read last (see 8-json.wat)
 ;;       0x4000  the output of one message of a batch, 32 KiB (see 9-messages.wat)
 ;;        0x600  what makes a batch, and 0xc000 to 0xf000 (see 10-batches.wat)
@@ -22,10 +23,14 @@
 (import "extism:host/env" "input_load_u64" (func $x_input_load_u64 (param i64) (result i64)))
 (import "extism:host/env" "output_set" (func $x_output_set (param i64 i64)))
 
+;; What `time_now` tells (11-clock.wat).
+(import "wasi_snapshot_preview1" "clock_time_get" (func $w_clock (param i32 i64 i32) (result i32)))
+
 ;; The one function of the host, in Python. What crosses is described in 5-exchange.wat.
 (import "compat:host" "exchange" (func $x_exchange (param i64) (result i64)))
 
-(memory $own (export "own") 35)
+;; WASI looks for the memory of whoever calls it under the second name.
+(memory $own (export "own") (export "memory") 35)
 
 ;; Settings, which the host gives with its answer to the first call's beginning.
 (global $retained (mut i64) (i64.const 0x400000))     ;; bytes of used blocks that are kept for a guest to come back to

@@ -53,7 +53,7 @@
   (global.set $max_request (call $x_load (i64.add (local.get $at) (i64.const 56))))
   (global.set $max_output (call $x_load (i64.add (local.get $at) (i64.const 64))))
   (global.set $max_error (call $x_load (i64.add (local.get $at) (i64.const 72))))
-  (global.set $logs_wait (i32.wrap_i64 (call $x_load (i64.add (local.get $at) (i64.const 80)))))
+  (global.set $allowed (i32.wrap_i64 (call $x_load (i64.add (local.get $at) (i64.const 80)))))
   (global.set $greeted (i32.const 1)))
 
 ;; The end of a call.

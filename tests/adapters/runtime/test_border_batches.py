@@ -11,7 +11,7 @@ import wasmtime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.companion.batching import Batches, Batching
+from adapters.companion.batching import Batches, Batching, Replies
 from adapters.companion.exchange import ACCEPTED
 from adapters.companion.pace import Pace
 
@@ -108,12 +108,13 @@ class Host:
         self.next = 0
         self.left = 0
         self.given = 0
+        self.quiet = False
         self.pace = Pace()
         self.pace.most = most
         self.pace.took = lambda *_: None  # type: ignore[method-assign]
         self.batches = Batches(self.receive, self.publish, self.log, self.untaken, self.take_back)
         self.handlers = {
-            "ws_receive": lambda request: self.receive(request, 1)[0],
+            "ws_receive": lambda request: self.receive(request, 1)[0][0],
             "publish_stream_data": self.publish,
             "log_record": self.log,
             "ws_send": lambda _: self.note("send"),
@@ -124,12 +125,13 @@ class Host:
         self.journal.append(what)
         return b"done"
 
-    def receive(self, request: bytes, most: int) -> list[bytes]:
+    def receive(self, request: bytes, most: int) -> Replies:
         assert self.left == 0 or self.given == 1, "what was handed out before is not accounted for"
         first, self.next = self.next, self.next + most
         self.given, self.left = most, most - 1
         self.calls.append(most)
-        return [b"message %d for %s" % (number, request[-2:-1]) for number in range(first, first + most)]
+        replies = [b"message %d for %s" % (number, request[-2:-1]) for number in range(first, first + most)]
+        return (replies, most) if not self.quiet else ([b"nothing has come"], 0)
 
     def untaken(self, count: int) -> None:
         assert count < self.left
@@ -254,3 +256,16 @@ def test_a_slow_guest_is_given_one_message_and_its_publications_cross_at_once() 
     assert host.calls[-1] == 1
     assert batching.withdraw()
     assert not batching.withdraw()
+
+
+def test_polls_that_bring_nothing_do_not_make_a_slow_guest_look_fast() -> None:
+    host, now = Host(1), [0.0]
+    batching = Batching(host.batches, Pace(), lambda: now[0])
+    for quiet in [False] * 20 + [True] * 100:
+        host.quiet = quiet
+        batching.receive(b"r")
+        batching.note_left(0, dropped=False)
+        now[0] += 0.00001 if quiet else 0.02
+    assert not batching.grants(ACCEPTED)
+    host.quiet = False
+    assert len(batching.receive(b"r")) == 1
